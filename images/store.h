@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_IMAGES_STORE_H
+#define BIVALVE_IMAGES_STORE_H
+
+#include "runtime/base/record.h"
+
+/*
+ * The store of images and kernels, /var/lib/bivalve for root, else $XDG_DATA_HOME/bivalve; $BIVALVE_STORE overrides.
+ *
+ *   images/<name>.json        struct image: all that a launch reads, in one small file ('/' and ':' in names are %XX)
+ *   layers/<hex of diff id>/  one unpacked layer, ready to be an overlay lower (whiteouts are 0:0 character devices,
+ *                             opaque directories carry trusted.overlay.opaque, or user.overlay.opaque for non-root)
+ *   disks/<hex>.erofs         the same content as one EROFS disk, made when a VM first needs it, by image digest
+ *   blobs/sha256/<hex>        manifests and configurations as they came
+ *   kernels/<name>/           kernel.json, kernel, modules/   (vm-backend/kernel)
+ *   initramfs/                cached initramfs archives       (vm-backend/kernel)
+ *   tmp/                      work in progress; anything here may be removed by whoever holds the store's lock
+ *
+ * What has its final name is whole: everything is made in tmp/ and renamed.
+ */
+struct image {
+	char *name;
+	char *digest;          /* "sha256:…" of the manifest */
+	char **layers;         /* diff ids "sha256:…", lowest first */
+	char **env, **entrypoint, **command;
+	char *cwd, *user;
+	char *stop_signal;
+	char *architecture;
+	uint64_t size_bytes;   /* unpacked */
+	uint64_t created_ns;   /* when it was imported */
+};
+extern const struct record_type image_type;
+
+/* The store's folder (owned by the caller). */
+char *store_dir(void);
+/* The run-time folder: /run/bivalve for root, else $XDG_RUNTIME_DIR/bivalve; $BIVALVE_RUN overrides. */
+char *store_run_dir(void);
+
+/* Reads images/<name>.json. -ENOENT with advice when there is none. "busybox" and "busybox:latest" are the same. */
+int image_load(const char *store, const char *name, struct image *ret, struct error *err);
+/* Absolute path of a layer's folder, of the image's EROFS disk. The caller frees them. */
+char *image_layer_path(const char *store, const char *diff_id);
+char *image_disk_path(const char *store, const char *digest);
+/* 1 to 200 of [A-Za-z0-9._/:@-], starting with a letter or digit, no "..", no "//". 0 or -EINVAL. */
+int image_name_check(const char *name, struct error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_MODEL_REPORT_H
+#define BIVALVE_MODEL_REPORT_H
+
+#include "runtime/base/record.h"
+
+/* What happened in one run; the same for both shells. Times are microseconds, sizes bytes. */
+enum report_status { REPORT_EXITED, REPORT_SIGNALED, REPORT_OOM, REPORT_TIMEOUT, REPORT_ERROR };
+
+struct report_milestone {
+	char *name;      /* spawn, isolated, kernel-entered, agent-ready, exec, first-output, exit, cleaned-up, … */
+	uint64_t at_us;  /* since the launch began */
+};
+
+struct report {
+	uint64_t version;          /* 1 */
+	char *id, *backend;
+	char *engine, *engine_reason; /* VM only: which, and why that one */
+	char *image, *digest, *policy;
+	char **command;
+	int status;                /* enum report_status */
+	int64_t exit_code;         /* what bivalve exits with */
+	char *signal;              /* "SIGKILL", when signaled */
+	char *limit;               /* which limit ended it: "memory", "wall_time" */
+	char *error;               /* when status is REPORT_ERROR */
+	uint64_t wall_us;          /* launch to end of the workload */
+	uint64_t cpu_user_us, cpu_system_us;       /* of the workload with its children, as its own kernel counts */
+	uint64_t peak_memory_bytes;                /* of the workload's cgroup, else the largest process */
+	uint64_t oom_kills;        /* processes that the memory limit killed */
+	uint64_t pids_denied;      /* forks that the pids limit refused */
+	uint64_t vmm_cpu_us, vmm_peak_rss_bytes;   /* VM only: the VMM as the host counts it, guest RAM included */
+	struct report_milestone *milestones;
+	size_t n_milestones;
+	uint64_t start_ns;         /* CLOCK_MONOTONIC at the beginning; not written */
+};
+
+extern const struct record_type report_type;
+
+/* Adds a milestone at a CLOCK_MONOTONIC time in ns of this host; 0: now. */
+void report_mark(struct report *r, const char *name, uint64_t at_ns);
+
+#endif

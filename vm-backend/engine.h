@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_ENGINE_H
+#define BIVALVE_VM_ENGINE_H
+
+#include <sys/types.h>
+
+#include "runtime/base/error.h"
+
+/*
+ * An engine runs a virtual machine as one child process. The machine has: RAM, vCPUs, a kernel with initramfs and
+ * command line, block devices in order (/dev/vda, …), an entropy source, and a multiport virtio console with one port
+ * named "org.bivalve.agent", whose other side is the stream socket agent_fd. The kernel's log goes to log_fd.
+ */
+enum { VM_MAX_DISKS = 8, VM_MAX_VCPUS = 64 };
+
+struct vm_disk {
+	const char *path;       /* opened before the jail closes */
+	bool read_only;
+};
+
+struct vm_config {
+	const char *name;       /* for messages and process titles */
+	const char *kernel_path, *initramfs_path;
+	const char *command_line; /* beside what the engine itself adds */
+	uint64_t memory_bytes;  /* a multiple of 2 MiB */
+	unsigned vcpus;
+	struct vm_disk disks[VM_MAX_DISKS];
+	size_t n_disks;
+	int agent_fd;           /* SOCK_STREAM; the engine's process takes it, the caller still closes its copy */
+	int log_fd;             /* the kernel's console output; -1: dropped */
+	int event_fd;           /* backend_event milestones ("kernel-entered") and errors go here; -1: none */
+	const char *work_dir;   /* an empty folder for sockets and such, if the engine needs one */
+};
+
+struct vm_engine {
+	const char *name;
+	/*
+	 * Can this host run an ordinary kernel with it? Returns 1 yes, 0 no; reason gets one clause either way
+	 * ("/dev/kvm ran the probe in 1.2 ms", "no /dev/kvm"). Takes a few ms at most; makes nothing.
+	 */
+	int (*probe)(char *reason, size_t size);
+	/* Starts the machine. The process dies with its parent. Returns 0, the pid and its pidfd; or -errno. */
+	int (*spawn)(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err);
+};
+
+extern const struct vm_engine engine_kvm, engine_qemu;
+
+#endif
