@@ -101,7 +101,7 @@ static int open_resolved(int dirfd, const char *path, int flags, mode_t mode, ui
 	struct open_how how = { .flags = (uint64_t)(unsigned)flags | O_CLOEXEC, .resolve = resolve };
 	long fd;
 
-	if (flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY))
+	if (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)))
 		how.mode = mode;
 	do
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sending events to the supervisor: see backend.h for their order. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/model/backend.h"
+
+int backend_event_send(int fd, struct backend_event *event)
+{
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	if (event->at_ns == 0)
+		event->at_ns = clock_now_ns();
+	do
+		n = send(fd, event, sizeof *event, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+int backend_event_milestone(int fd, const char *name)
+{
+	struct backend_event event = { .kind = EVENT_MILESTONE };
+
+	(void)snprintf(event.text, sizeof event.text, "%s", name); /* names are short */
+	return backend_event_send(fd, &event);
+}
+
+int backend_event_error(int fd, const struct error *err, int exit_status)
+{
+	struct backend_event event = { .kind = EVENT_ERROR, .code = err->code, .exit_status = exit_status };
+
+	(void)snprintf(event.text, sizeof event.text, "%s", err->message); /* a cut line is still a line */
+	return backend_event_send(fd, &event);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report's table. A new member of struct report needs a row here and a line in docs/report.md. */
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/model/report.h"
+
+enum { MAX_MILESTONES = 64 };
+
+static const char *const status_names[] = { "exited", "signaled", "oom", "timeout", "error", NULL };
+
+#define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
+
+static const struct field milestone_fields[] = {
+	{ ROW(report_milestone, name, FIELD_STRING), .required = true },
+	{ ROW(report_milestone, at_us, FIELD_UINT) },
+	{ 0 },
+};
+static const struct record_type milestone_type = { "milestone", sizeof(struct report_milestone), milestone_fields };
+
+static const struct field report_fields[] = {
+	{ ROW(report, version, FIELD_UINT) },
+	{ ROW(report, id, FIELD_STRING) },
+	{ ROW(report, backend, FIELD_STRING) },
+	{ ROW(report, engine, FIELD_STRING) },
+	{ ROW(report, engine_reason, FIELD_STRING) },
+	{ ROW(report, image, FIELD_STRING) },
+	{ ROW(report, digest, FIELD_STRING) },
+	{ ROW(report, policy, FIELD_STRING) },
+	{ ROW(report, command, FIELD_STRINGS) },
+	{ ROW(report, status, FIELD_ENUM), .names = status_names },
+	{ ROW(report, exit_code, FIELD_INT) },
+	{ ROW(report, signal, FIELD_STRING) },
+	{ ROW(report, limit, FIELD_STRING) },
+	{ ROW(report, error, FIELD_STRING) },
+	{ ROW(report, wall_us, FIELD_UINT) },
+	{ ROW(report, cpu_user_us, FIELD_UINT) },
+	{ ROW(report, cpu_system_us, FIELD_UINT) },
+	{ ROW(report, peak_memory_bytes, FIELD_UINT) },
+	{ ROW(report, oom_kills, FIELD_UINT) },
+	{ ROW(report, pids_denied, FIELD_UINT) },
+	{ ROW(report, vmm_cpu_us, FIELD_UINT) },
+	{ ROW(report, vmm_peak_rss_bytes, FIELD_UINT) },
+	{ ROW(report, milestones, FIELD_RECORDS), .record = &milestone_type,
+		.count_offset = offsetof(struct report, n_milestones) },
+	{ 0 },
+};
+const struct record_type report_type = { "report", sizeof(struct report), report_fields };
+
+void report_mark(struct report *r, const char *name, uint64_t at_ns)
+{
+	struct report_milestone *m;
+
+	if (r->n_milestones >= MAX_MILESTONES)
+		return; /* a workload's side that talks too much */
+	if (at_ns == 0)
+		at_ns = clock_now_ns();
+	r->milestones = xreallocarray(r->milestones, r->n_milestones + 1, sizeof *r->milestones);
+	m = &r->milestones[r->n_milestones++];
+	m->name = xstrdup(name);
+	m->at_us = at_ns > r->start_ns ? (at_ns - r->start_ns) / 1000 : 0;
+}
