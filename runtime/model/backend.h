@@ -24,7 +24,7 @@ struct backend_event {
 	uint32_t pad;
 	uint64_t at_ns;            /* CLOCK_MONOTONIC of this host */
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* EXIT; 0: not known here */
-	char text[1000];           /* MILESTONE: name. ERROR: one line. NUL-terminated */
+	char text[1024];           /* MILESTONE: name. ERROR: one line. NUL-terminated */
 };
 
 /* Sends one event; at_ns 0 is filled with the clock. Never blocks for long, never raises SIGPIPE. 0 or -errno. */
