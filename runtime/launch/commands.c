@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs. See commands.h for what else to touch. */
+#include <stddef.h>
+
+#include "runtime/launch/commands.h"
+
+const struct command commands[] = {
+	{ "launch", "run a command of an image in a container or, with --vm, in a microVM", cmd_launch },
+	{ "compare", "run the same command in both shells, side by side", cmd_compare },
+	{ "plan", "show what a launch would do, as JSON, and do nothing", cmd_plan },
+	{ "image", "import, list, inspect and remove images", cmd_image },
+	{ "kernel", "import, list and remove guest kernels", cmd_kernel },
+	{ "policy", "list and show the policies built in, check one of yours", cmd_policy },
+	{ "list", "list instances", cmd_list },
+	{ "kill", "send a signal to an instance", cmd_kill },
+	{ "delete", "end an instance and remove what is left of it", cmd_delete },
+	{ "doctor", "say what this host can do, what is missing and for what", cmd_doctor },
+	{ "features", "print what this build and host support, as JSON", cmd_features },
+	{ NULL, NULL, NULL },
+};

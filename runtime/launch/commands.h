@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_LAUNCH_COMMANDS_H
+#define BIVALVE_LAUNCH_COMMANDS_H
+
+#include "runtime/base/error.h"
+
+/* Exit statuses of our own; everything else is the workload's. */
+enum { EXIT_TIMEOUT = 124, EXIT_BIVALVE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+
+/*
+ * One verb. run gets argv with the verb at [0] and returns an exit status; or a negative errno with err filled, which
+ * main prints as the one line "bivalve: …" and turns into 125. A new verb: a row in commands.c, a cmd_*.c,
+ * a line in README.md and docs/bivalve.1.md, a test.
+ */
+struct command {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv, struct error *err);
+};
+
+extern const struct command commands[]; /* ends with name NULL */
+
+int cmd_launch(int argc, char **argv, struct error *err);
+int cmd_compare(int argc, char **argv, struct error *err);
+int cmd_plan(int argc, char **argv, struct error *err);
+int cmd_doctor(int argc, char **argv, struct error *err);
+int cmd_image(int argc, char **argv, struct error *err);
+int cmd_kernel(int argc, char **argv, struct error *err);
+int cmd_policy(int argc, char **argv, struct error *err);
+int cmd_list(int argc, char **argv, struct error *err);
+int cmd_kill(int argc, char **argv, struct error *err);
+int cmd_delete(int argc, char **argv, struct error *err);
+int cmd_features(int argc, char **argv, struct error *err);
+
+#endif

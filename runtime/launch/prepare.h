@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_LAUNCH_PREPARE_H
+#define BIVALVE_LAUNCH_PREPARE_H
+
+#include "runtime/base/options.h"
+#include "runtime/model/backend.h"
+
+/* What the command line of launch, plan and compare says. Strings point into argv unless they are lists. */
+struct launch_options {
+	bool vm, interactive, terminal, read_only, init_off, json;
+	const char *backend, *policy, *name, *workdir, *user, *hostname, *entrypoint, *network, *kernel, *engine;
+	const char *report;
+	char **volumes, **env, **tmpfs;
+	uint64_t memory_bytes, timeout_us, pids, upper_bytes;
+	double cpus;
+	const char *image;     /* the first word after the options */
+	char **command;        /* the rest: points into argv, NULL-terminated */
+};
+
+/* The rows of all options that describe a workload; valid while o is. Ends with name NULL. At most 40 rows. */
+enum { LAUNCH_ROWS = 40 };
+void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_ROWS]);
+void launch_options_release(struct launch_options *o);
+
+/*
+ * Builds the plan from options, image and policy. Only reads: the EROFS disk and the initramfs are named, not made.
+ * Returns 0 or -errno.
+ */
+int prepare_plan(const struct launch_options *o, struct plan *ret, struct error *err);
+/* Makes what the plan names and the store lacks: the image's disk, the initramfs. For the VM shell only. */
+int prepare_store(struct plan *plan, struct error *err);
+
+/* The backend by name ("container", "vm"), or NULL. */
+const struct backend *backend_find(const char *name);
+
+#endif

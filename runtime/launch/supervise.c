@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run from an empty instance to a removed one.
+ *
+ *   claim folder → state.json → create → start → watch { events, signals, terminal, output, time } → account → delete
+ *
+ * The workload's side is one pid, one event socket and, with a terminal, one master: the loop is the same for both
+ * shells. Whatever the event socket says is only believed where the pid's own exit status agrees.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "images/store.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/log.h"
+#include "runtime/launch/commands.h"
+#include "runtime/launch/console.h"
+#include "runtime/launch/supervise.h"
+#include "runtime/launch/sweep.h"
+
+enum { WATCH_PID, WATCH_EVENTS, WATCH_SIGNALS, WATCH_MASTER, WATCH_STDIN, WATCH_OUT, WATCH_ERR, WATCH_COUNT };
+enum { KILL_GRACE_NS = 1000000000 };
+
+/* Signals that are passed on to the workload rather than ending the launcher. */
+static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
+
+struct watch {
+	const struct backend *backend;
+	const struct plan *plan;
+	struct instance in;
+	struct supervise_io *io;
+	struct report *report;
+	struct console console;
+	struct pollfd fds[WATCH_COUNT];
+	int capture[2];            /* read ends of the workload's standard output and error */
+	uint64_t deadline_ns;      /* 0: none */
+	bool killed_hard, timed_out;
+	bool have_exit;            /* the workload's side told its wait status */
+	int told_status;
+	int error_status;          /* exit status of a workload that could not be started; 0: it was */
+	siginfo_t ended;           /* si_pid 0: still running */
+};
+
+static void block_signals(sigset_t *ret_old, int *ret_fd)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		(void)sigaddset(&set, forwarded[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, ret_old); /* cannot fail with valid arguments */
+	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void on_exit_event(struct watch *w, const struct backend_event *e)
+{
+	struct report *r = w->report;
+
+	w->have_exit = true;
+	w->told_status = e->exit_status;
+	if (e->cpu_user_us || e->cpu_system_us) {
+		r->cpu_user_us = e->cpu_user_us;
+		r->cpu_system_us = e->cpu_system_us;
+	}
+	if (e->peak_memory_bytes)
+		r->peak_memory_bytes = e->peak_memory_bytes;
+	r->oom_kills += e->oom_kills;
+	r->pids_denied += e->pids_denied;
+	report_mark(r, "exit", e->at_ns);
+}
+
+/* Names become part of our report: plain ones only, whoever sent them. */
+static void on_milestone(struct watch *w, const struct backend_event *e)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	size_t len = strlen(e->text);
+
+	if (len && len <= 40 && !e->text[strspn(e->text, allowed)])
+		report_mark(w->report, e->text, e->at_ns);
+}
+
+static void on_event(struct watch *w)
+{
+	struct backend_event e;
+	ssize_t n = recv(w->in.live.event_fd, &e, sizeof e, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != (ssize_t)sizeof e) { /* end of file, or not one of ours */
+		w->fds[WATCH_EVENTS].fd = -1;
+		return;
+	}
+	e.text[sizeof e.text - 1] = '\0';
+	if (e.kind == EVENT_MILESTONE) {
+		on_milestone(w, &e);
+	} else if (e.kind == EVENT_EXIT) {
+		on_exit_event(w, &e);
+	} else if (e.kind == EVENT_ERROR && !w->report->error) {
+		w->report->error = xstrdup(e.text);
+		w->error_status = e.exit_status >= EXIT_BIVALVE && e.exit_status <= EXIT_NOT_FOUND ? e.exit_status
+			: EXIT_BIVALVE;
+	}
+}
+
+static void on_signal(struct watch *w)
+{
+	struct signalfd_siginfo info;
+
+	while (read(w->fds[WATCH_SIGNALS].fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		struct error err = { 0 };
+
+		if (info.ssi_signo == SIGWINCH && w->io->terminal)
+			console_resize(&w->console);
+		else if (w->backend->kill(&w->in, (int)info.ssi_signo, &err) < 0)
+			log_debug("cannot pass on signal %u: %s", info.ssi_signo, err.message);
+	}
+}
+
+static void on_captured(struct watch *w, int which)
+{
+	char buffer[65536];
+	struct strbuf *to = which == WATCH_OUT ? &w->io->out : &w->io->err;
+	ssize_t n = read(w->fds[which].fd, buffer, sizeof buffer);
+	size_t room = w->io->capture_max > to->len ? w->io->capture_max - to->len : 0;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		w->fds[which].fd = -1;
+		return;
+	}
+	if (which == WATCH_OUT && w->io->out_bytes == 0)
+		report_mark(w->report, "first-output", 0);
+	if (which == WATCH_OUT)
+		w->io->out_bytes += (uint64_t)n;
+	strbuf_add(to, buffer, (size_t)n < room ? (size_t)n : room);
+}
+
+static void reap(struct watch *w)
+{
+	struct rusage usage = { 0 };
+	struct report *r = w->report;
+
+	if (syscall(SYS_waitid, P_PIDFD, w->in.live.pidfd, &w->ended, WEXITED | WNOHANG, &usage) < 0 ||
+			w->ended.si_pid == 0)
+		return;
+	w->fds[WATCH_PID].fd = -1;
+	if (!w->have_exit)
+		report_mark(r, "exit", 0);
+	if (!strcmp(w->plan->backend, "container") && !r->cpu_user_us && !r->cpu_system_us) {
+		r->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
+		r->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000 + (uint64_t)usage.ru_stime.tv_usec;
+		r->peak_memory_bytes = (uint64_t)usage.ru_maxrss * 1024; /* account() may know better */
+	}
+}
+
+static int poll_timeout(const struct watch *w)
+{
+	uint64_t now;
+
+	if (w->deadline_ns == 0)
+		return -1;
+	now = clock_now_ns();
+	if (now >= w->deadline_ns)
+		return 0;
+	return (w->deadline_ns - now) / 1000000 >= INT_MAX ? INT_MAX : (int)((w->deadline_ns - now) / 1000000 + 1);
+}
+
+/* First the workload, so that its figures still reach us; a second later whatever stands for it on this host. */
+static void on_deadline(struct watch *w)
+{
+	struct error err = { 0 };
+
+	if (!w->timed_out) {
+		w->timed_out = true;
+		w->deadline_ns = clock_now_ns() + KILL_GRACE_NS;
+		if (w->backend->kill(&w->in, SIGKILL, &err) == 0)
+			return;
+	}
+	if (!w->killed_hard)
+		(void)pidfd_kill(w->in.live.pidfd, SIGKILL); /* ESRCH: it is over, which is what we want */
+	w->killed_hard = true;
+	w->deadline_ns = 0;
+}
+
+static bool watching(const struct watch *w)
+{
+	/* The pid's end comes last but for what still lies in the pipes and the socket. */
+	return w->ended.si_pid == 0 || w->fds[WATCH_OUT].fd >= 0 || w->fds[WATCH_ERR].fd >= 0;
+}
+
+static void watch_once(struct watch *w)
+{
+	int n;
+
+	w->fds[WATCH_STDIN].fd = w->io->terminal && w->console.input_open && !w->console.pending_len ? 0 : -1;
+	w->fds[WATCH_MASTER].events = (short)(POLLIN | (w->console.pending_len ? POLLOUT : 0));
+	n = poll(w->fds, WATCH_COUNT, poll_timeout(w));
+	if (w->deadline_ns && clock_now_ns() >= w->deadline_ns)
+		on_deadline(w);
+	if (n <= 0)
+		return;
+	if (w->fds[WATCH_SIGNALS].revents)
+		on_signal(w);
+	if (w->fds[WATCH_EVENTS].revents)
+		on_event(w);
+	if (w->fds[WATCH_OUT].revents)
+		on_captured(w, WATCH_OUT);
+	if (w->fds[WATCH_ERR].revents)
+		on_captured(w, WATCH_ERR);
+	if (w->fds[WATCH_STDIN].revents || w->fds[WATCH_MASTER].revents & POLLOUT)
+		console_input(&w->console, w->fds[WATCH_STDIN].revents != 0);
+	if (w->fds[WATCH_MASTER].revents & (POLLIN | POLLHUP) && !console_output(&w->console))
+		w->fds[WATCH_MASTER].fd = -1;
+	if (w->fds[WATCH_PID].revents && !(w->fds[WATCH_EVENTS].revents & POLLIN))
+		reap(w);
+}
+
+static void watch_run(struct watch *w)
+{
+	if (w->plan->limits.wall_us)
+		w->deadline_ns = clock_now_ns() + w->plan->limits.wall_us * 1000;
+	w->fds[WATCH_PID] = (struct pollfd){ .fd = w->in.live.pidfd, .events = POLLIN };
+	w->fds[WATCH_EVENTS] = (struct pollfd){ .fd = w->in.live.event_fd, .events = POLLIN };
+	w->fds[WATCH_SIGNALS].events = POLLIN;
+	w->fds[WATCH_MASTER] = (struct pollfd){ .fd = w->io->terminal ? w->in.live.console_fd : -1 };
+	w->fds[WATCH_STDIN] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	w->fds[WATCH_OUT] = (struct pollfd){ .fd = w->capture[0], .events = POLLIN };
+	w->fds[WATCH_ERR] = (struct pollfd){ .fd = w->capture[1], .events = POLLIN };
+	while (watching(w))
+		watch_once(w);
+	while (w->fds[WATCH_EVENTS].fd >= 0) { /* what was sent before the end is still in the socket */
+		struct pollfd p = { .fd = w->fds[WATCH_EVENTS].fd, .events = POLLIN };
+
+		if (poll(&p, 1, 0) <= 0)
+			break;
+		on_event(w);
+	}
+}
+
+/* The instance's identity, written down before anything else is made. */
+static int begin(struct watch *w, const char *run_dir, struct error *err)
+{
+	struct instance *in = &w->in;
+
+	in->id = xstrdup(w->plan->id);
+	in->backend = xstrdup(w->plan->backend);
+	in->dir = xasprintf("%s/%s", run_dir, w->plan->id);
+	in->image = xstrdup(w->plan->root.image);
+	in->command = strv_dup(w->plan->process.argv);
+	in->supervisor = (uint64_t)getpid();
+	(void)pid_start_time(getpid(), &in->supervisor_start); /* /proc not mounted: the lock still tells */
+	in->created_ns = clock_wall_ns();
+	in->status = INSTANCE_CREATING;
+	return instance_save(in, err);
+}
+
+static int open_capture(struct watch *w, int workload[2], struct error *err)
+{
+	for (int i = 0; i < 2 && w->io->capture; i++) {
+		int pipe_fds[2];
+
+		if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+			return error_sys(err, "cannot make a pipe");
+		w->capture[i] = pipe_fds[0];
+		workload[i] = pipe_fds[1];
+	}
+	return 0;
+}
+
+static int create_and_start(struct watch *w, struct error *err)
+{
+	_cleanup_close_ int out = -1, errors = -1;
+	int workload[2] = { -1, -1 }, stdio[3], r;
+
+	r = open_capture(w, workload, err);
+	out = workload[0];
+	errors = workload[1];
+	if (r < 0)
+		return r;
+	memcpy(stdio, w->io->stdio, sizeof stdio);
+	if (w->io->capture) {
+		stdio[1] = out;
+		stdio[2] = errors;
+	}
+	report_mark(w->report, "spawn", 0);
+	r = w->backend->create(w->plan, &w->in, stdio, err);
+	if (r < 0)
+		return r;
+	report_mark(w->report, "created", 0);
+	w->in.status = INSTANCE_RUNNING;
+	r = instance_save(&w->in, err);
+	return r < 0 ? r : w->backend->start(&w->in, err);
+}
+
+static const char *signal_name(int signo, char *buf, size_t size)
+{
+	const char *abbreviation = sigabbrev_np(signo);
+
+	if (abbreviation)
+		(void)snprintf(buf, size, "SIG%s", abbreviation);
+	else
+		(void)snprintf(buf, size, "%d", signo);
+	return buf;
+}
+
+/* Turns what was seen into the report's verdict and the exit status. */
+static int conclude(struct watch *w)
+{
+	struct report *r = w->report;
+	bool signaled = w->ended.si_code != CLD_EXITED;
+	int code = signaled ? 128 + w->ended.si_status : w->ended.si_status;
+	int signo = signaled ? w->ended.si_status : 0;
+	char name[32];
+
+	/* PID 1 of ours ends by exit(128+n): its word on the signal counts if it fits. */
+	if (!signaled && w->have_exit && WIFSIGNALED(w->told_status) && code == 128 + WTERMSIG(w->told_status))
+		signo = WTERMSIG(w->told_status);
+	r->status = signo ? REPORT_SIGNALED : REPORT_EXITED;
+	if (signo)
+		r->signal = xstrdup(signal_name(signo, name, sizeof name));
+	if (w->timed_out) {
+		r->status = REPORT_TIMEOUT;
+		r->limit = xstrdup("wall_time");
+		code = EXIT_TIMEOUT;
+	} else if (w->error_status) {
+		r->status = REPORT_ERROR;
+		code = w->error_status;
+	} else if (signo == SIGKILL && r->oom_kills) {
+		r->status = REPORT_OOM;
+		r->limit = xstrdup("memory");
+	}
+	r->exit_code = code;
+	return code;
+}
+
+static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
+{
+	int r = begin(w, run_dir, err);
+
+	if (r == 0)
+		r = create_and_start(w, err);
+	if (r < 0)
+		return r;
+	if (w->io->terminal)
+		console_attach(&w->console, w->in.live.console_fd);
+	(void)instance_sweep(run_dir); /* the dead of earlier launches, while the workload runs */
+	watch_run(w);
+	console_detach(&w->console);
+	w->report->wall_us = (clock_now_ns() - w->report->start_ns) / 1000;
+	w->backend->account(&w->in, w->report);
+	w->report->engine = xstrdup(w->in.engine);
+	w->report->engine_reason = xstrdup(w->in.engine_reason);
+	return conclude(w);
+}
+
+static void describe(const struct plan *plan, struct report *r)
+{
+	r->version = 1;
+	r->id = xstrdup(plan->id);
+	r->backend = xstrdup(plan->backend);
+	r->image = xstrdup(plan->root.image);
+	r->digest = xstrdup(plan->root.digest);
+	r->policy = xstrdup(plan->policy);
+	r->command = strv_dup(plan->process.argv);
+	if (r->start_ns == 0)
+		r->start_ns = clock_now_ns();
+}
+
+int supervise_run(const struct backend *backend, const struct plan *plan, struct supervise_io *io,
+		struct report *report, struct error *err)
+{
+	struct watch w = { .backend = backend, .plan = plan, .io = io, .report = report, .console = { .master = -1 },
+		.capture = { -1, -1 } };
+	_cleanup_free_ char *run_dir = store_run_dir();
+	_cleanup_close_ int lock = -1;
+	struct error undo = { 0 };
+	sigset_t old;
+	int r;
+
+	instance_init(&w.in);
+	describe(plan, report);
+	r = instance_claim(run_dir, plan->id, &lock, err);
+	if (r < 0)
+		goto out;
+	block_signals(&old, &w.fds[WATCH_SIGNALS].fd);
+	r = run_claimed(&w, run_dir, err);
+	if (instance_remove(run_dir, plan->id, true, &undo) < 0)
+		log_line(LOG_LEVEL_WARNING, "%s: not all could be removed: %s", plan->id, undo.message);
+	report_mark(report, "cleaned-up", 0);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL); /* what came meanwhile is delivered now */
+	close_cleanup(&w.fds[WATCH_SIGNALS].fd);
+out:
+	if (r < 0) {
+		report->status = REPORT_ERROR;
+		report->exit_code = EXIT_BIVALVE;
+		report->error = xstrdup(err->message);
+	}
+	close_cleanup(&w.capture[0]);
+	close_cleanup(&w.capture[1]);
+	instance_release(&w.in);
+	return r;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_LAUNCH_SUPERVISE_H
+#define BIVALVE_LAUNCH_SUPERVISE_H
+
+#include "runtime/base/strbuf.h"
+#include "runtime/model/backend.h"
+
+/* Standard streams of a supervised run. */
+struct supervise_io {
+	int stdio[3];             /* the workload's, unless it has a terminal */
+	bool terminal;            /* the plan has one: its master is joined to our standard input and output */
+	bool capture;             /* standard output and error are collected here instead, at most capture_max bytes each */
+	size_t capture_max;
+	struct strbuf out, err;
+	uint64_t out_bytes;       /* all of standard output, collected or not */
+};
+
+/*
+ * Runs a checked plan from an empty instance to a removed one: folder, create, start, watch (signals are forwarded,
+ * time limit, terminal), account, delete. The report is complete at the end, also after a failure.
+ * Returns the exit status (124 to 127 for the cases of commands.h), or -errno if nothing was started.
+ */
+int supervise_run(const struct backend *backend, const struct plan *plan, struct supervise_io *io,
+		struct report *report, struct error *err);
+
+#endif
