@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_KERNEL_MODULES_H
+#define BIVALVE_VM_KERNEL_MODULES_H
+
+#include "runtime/base/error.h"
+
+/*
+ * Which modules of a tree (lib/modules/VERSION, by modules.dep and modules.builtin) a guest must load before it can
+ * reach its disk and its agent port: paths relative to tree, dependencies first, NULL-terminated and owned by the
+ * caller. Built-in ones are left out; one that is nowhere is -ENOENT naming it, unless the guest can do without.
+ */
+int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err);
+
+/*
+ * Copies a module into the folder dirfd, decompressed, under its base name without ".xz", ".zst" or ".gz".
+ * Returns that name, owned by the caller.
+ */
+int kernel_module_copy(const char *tree, const char *path, int dirfd, char **ret_name, struct error *err);
+
+/* Copies a whole file as dirfd/name, with holes filled and mode 0644. */
+int kernel_copy_file(const char *source, int dirfd, const char *name, struct error *err);
+
+#endif
