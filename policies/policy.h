@@ -35,6 +35,8 @@ void policy_release(struct policy *p);
 
 /* Names of the presets, NULL-terminated, static. */
 const char *const *policy_presets(void);
+/* The document of a preset, static; NULL: none of that name. */
+const char *policy_preset_text(const char *name);
 
 /*
  * Fills the plan with what the policy says: capabilities, no_new_privs, user (unless the plan has one), rlimits,

@@ -26,6 +26,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/base/log.h"
+#include "runtime/base/path.h"
 #include "runtime/launch/commands.h"
 #include "runtime/launch/console.h"
 #include "runtime/launch/supervise.h"
@@ -398,7 +399,7 @@ int supervise_run(const struct backend *backend, const struct plan *plan, struct
 		goto out;
 	block_signals(&old, &w.fds[WATCH_SIGNALS].fd);
 	r = run_claimed(&w, run_dir, err);
-	if (instance_remove(run_dir, plan->id, true, &undo) < 0)
+	if (backend->delete(&w.in, &undo) < 0 || path_remove_tree(AT_FDCWD, w.in.dir, &undo) < 0)
 		log_line(LOG_LEVEL_WARNING, "%s: not all could be removed: %s", plan->id, undo.message);
 	report_mark(report, "cleaned-up", 0);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL); /* what came meanwhile is delivered now */

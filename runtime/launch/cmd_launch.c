@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `bivalve launch` and `bivalve plan`: one workload in one shell. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/log.h"
+#include "runtime/base/path.h"
+#include "runtime/launch/commands.h"
+#include "runtime/launch/prepare.h"
+#include "runtime/launch/run.h"
+
+/* Reads the words of launch, plan or compare into o. 1: help was asked for and printed. */
+int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
+		struct error *err)
+{
+	struct option_row rows[LAUNCH_ROWS + 8];
+	size_t n = 0;
+	bool help;
+	int at, r;
+
+	launch_option_rows(o, rows);
+	while (rows[n].name)
+		n++;
+	for (; more && more->name; more++)
+		rows[n++] = *more;
+	rows[n] = (struct option_row){ 0 };
+	r = options_parse(rows, argc, argv, &at, &help, err);
+	if (r < 0)
+		return r;
+	if (help) {
+		printf("Usage: bivalve %s\n\nOptions:\n", usage);
+		options_print(rows, stdout);
+		return 1;
+	}
+	if (at >= argc)
+		return error_set(err, EINVAL, "%s needs the name of an image: see `bivalve %s --help`", argv[0], argv[0]);
+	o->image = argv[at];
+	o->command = argv + at + 1;
+	return 0;
+}
+
+int report_write(const struct report *report, const char *path, struct error *err)
+{
+	struct json_writer *w = json_writer_new(false);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	record_write(w, NULL, &report_type, report, false);
+	text = json_writer_finish(w, &len);
+	if (!strcmp(path, "-"))
+		return fd_write_full(STDOUT_FILENO, text, len) < 0 ? error_sys(err, "cannot write the report") : 0;
+	if (file_write_atomic(AT_FDCWD, path, text, len, 0644, err) < 0)
+		return error_prefix(err, "report");
+	return 0;
+}
+
+/* A report that cannot be written should be known before the workload runs, not after. */
+static int check_report_path(const char *path, struct error *err)
+{
+	_cleanup_free_ char *dir = NULL;
+	const char *slash;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	slash = strrchr(path, '/');
+	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	return access(dir, W_OK) < 0 ? error_sys(err, "--report %s: cannot write to its folder", path) : 0;
+}
+
+int launch_plan(const struct plan *plan, struct supervise_io *io,
+		struct report *report, struct error *err)
+{
+	const struct backend *backend = backend_find(plan->backend);
+	int r = backend->check(plan, err);
+
+	return r < 0 ? r : supervise_run(backend, plan, io, report, err);
+}
+
+static int open_input(const struct launch_options *o, int *ret_fd, struct error *err)
+{
+	if (o->interactive || o->terminal)
+		return 0;
+	*ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return *ret_fd < 0 ? error_sys(err, "cannot open /dev/null") : 0;
+}
+
+static int launch(const struct launch_options *o, struct report *report, struct error *err)
+{
+	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal };
+	_cleanup_close_ int input = -1;
+	struct plan plan = { 0 };
+	struct error unwritten = { 0 };
+	int r = check_report_path(o->report, err);
+
+	if (r == 0)
+		r = prepare_plan(o, &plan, err);
+	if (r == 0 && !strcmp(plan.backend, "vm"))
+		r = prepare_store(&plan, err);
+	if (r == 0)
+		r = open_input(o, &input, err);
+	if (r == 0) {
+		io.stdio[0] = input >= 0 ? input : 0;
+		r = launch_plan(&plan, &io, report, err);
+		if (r >= 0 && report->error)
+			log_line(LOG_LEVEL_ERROR, "%s", report->error);
+		if (o->report && report->version && report_write(report, o->report, &unwritten) < 0)
+			log_line(LOG_LEVEL_ERROR, "%s", unwritten.message);
+	}
+	record_release(&plan_type, &plan);
+	return r;
+}
+
+int cmd_launch(int argc, char **argv, struct error *err)
+{
+	struct launch_options o = { 0 };
+	struct report report = { .start_ns = clock_now_ns() };
+	int r = launch_parse(&o, argc, argv, "launch [OPTIONS] IMAGE [COMMAND [ARG…]]", NULL, err);
+
+	r = r > 0 ? 0 : r < 0 ? r : launch(&o, &report, err);
+	launch_options_release(&o);
+	record_release(&report_type, &report);
+	return r;
+}
+
+int cmd_plan(int argc, char **argv, struct error *err)
+{
+	struct launch_options o = { 0 };
+	struct plan plan = { 0 };
+	int r = launch_parse(&o, argc, argv, "plan [OPTIONS of launch] IMAGE [COMMAND [ARG…]]", NULL, err);
+
+	if (r == 0)
+		r = prepare_plan(&o, &plan, err);
+	if (r == 0)
+		r = backend_find(plan.backend)->check(&plan, err);
+	if (r == 0) {
+		struct json_writer *w = json_writer_new(false);
+		_cleanup_free_ char *text = NULL;
+
+		record_write(w, NULL, &plan_type, &plan, false);
+		text = json_writer_finish(w, NULL);
+		fputs(text, stdout);
+	}
+	record_release(&plan_type, &plan);
+	launch_options_release(&o);
+	return r > 0 ? 0 : r;
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From words to the plan: command line + image + policy → struct plan. The command line wins over the policy, the
+ * policy over the image. Only reads; what a VM needs and the store lacks is made by prepare_store(), a step of its own.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "images/store.h"
+#include "policies/policy.h"
+#include "policies/units.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
+#include "runtime/launch/prepare.h"
+#include "vm-backend/kernel/kernel.h"
+
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define MIB (UINT64_C(1) << 20)
+
+enum { CPU_PERIOD_US = 100000, MAX_VCPUS = 64 };
+
+/* Guest RAM beside a memory limit: the kernel, its page tables and the initramfs want their share. */
+static const uint64_t guest_default_bytes = 256 * MIB, guest_overhead_bytes = 128 * MIB;
+
+static int parse_cpus(const char *text, void *target, struct error *err)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end || !(value >= 0.01) || value > MAX_VCPUS)
+		return error_set(err, EINVAL, "%s: expected a number of processors, 0.01 to %d", text, MAX_VCPUS);
+	*(double *)target = value;
+	return 0;
+}
+
+static int parse_size(const char *text, void *target, struct error *err)
+{
+	if (size_parse(text, target) < 0 || *(uint64_t *)target == 0)
+		return error_set(err, EINVAL, "%s: expected a size such as 64m or 1.5g", text);
+	return 0;
+}
+
+static int parse_duration(const char *text, void *target, struct error *err)
+{
+	if (duration_parse_us(text, target) < 0 || *(uint64_t *)target == 0)
+		return error_set(err, EINVAL, "%s: expected a time with its unit, such as 500ms, 10s or 5m", text);
+	return 0;
+}
+
+static int parse_pids(const char *text, void *target, struct error *err)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end || value == 0 || value > 4194304)
+		return error_set(err, EINVAL, "%s: expected a number of processes, 1 to 4194304", text);
+	*(uint64_t *)target = value;
+	return 0;
+}
+
+void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_ROWS])
+{
+	const struct option_row table[] = {
+		{ 0, "vm", OPTION_FLAG, &o->vm, NULL, "run in a microVM with a kernel of its own", NULL },
+		{ 0, "backend", OPTION_STRING, &o->backend, "NAME", "the shell: container (default) or vm", NULL },
+		{ 0, "policy", OPTION_STRING, &o->policy, "P", "a policy by name or file (default)", NULL },
+		{ 'm', "memory", OPTION_PARSED, &o->memory_bytes, "SIZE", "memory limit: 64m, 2g", parse_size },
+		{ 0, "cpus", OPTION_PARSED, &o->cpus, "N", "processors, also a fraction: 1.5", parse_cpus },
+		{ 0, "pids-limit", OPTION_PARSED, &o->pids, "N", "processes and threads at once", parse_pids },
+		{ 0, "upper-size", OPTION_PARSED, &o->upper_bytes, "SIZE", "room for what it writes to its root",
+			parse_size },
+		{ 0, "read-only", OPTION_FLAG, &o->read_only, NULL, "the root file system cannot be written", NULL },
+		{ 'v', "volume", OPTION_LIST, &o->volumes, "SRC:DST[:ro]", "show a folder or file of the host", NULL },
+		{ 0, "tmpfs", OPTION_LIST, &o->tmpfs, "DST[:OPTS]", "an empty file system in memory", NULL },
+		{ 'e', "env", OPTION_LIST, &o->env, "K=V", "set a variable; K alone copies ours", NULL },
+		{ 'w', "workdir", OPTION_STRING, &o->workdir, "DIR", "working directory", NULL },
+		{ 'u', "user", OPTION_STRING, &o->user, "USER[:GROUP]", "by name or number, as the image knows them",
+			NULL },
+		{ 'i', "interactive", OPTION_FLAG, &o->interactive, NULL, "pass on standard input (else it is empty)",
+			NULL },
+		{ 't', "tty", OPTION_FLAG, &o->terminal, NULL, "give it a terminal", NULL },
+		{ 0, "name", OPTION_STRING, &o->name, "ID", "name of the instance (random)", NULL },
+		{ 'h', "hostname", OPTION_STRING, &o->hostname, "NAME", "its host name (the instance's)", NULL },
+		{ 0, "entrypoint", OPTION_STRING, &o->entrypoint, "PROGRAM", "instead of the image's", NULL },
+		{ 0, "net", OPTION_STRING, &o->network, "none|host", "network (none: loopback only)", NULL },
+		{ 0, "no-init", OPTION_FLAG, &o->init_off, NULL, "the command itself is process 1, without our reaper",
+			NULL },
+		{ 0, "timeout", OPTION_PARSED, &o->timeout_us, "TIME", "end it after: 500ms, 10s, 5m (status 124)",
+			parse_duration },
+		{ 0, "engine", OPTION_STRING, &o->engine, "auto|kvm|qemu", "what runs the microVM (auto)", NULL },
+		{ 0, "kernel", OPTION_STRING, &o->kernel, "NAME", "guest kernel (the preferred one)", NULL },
+		{ 0, "report", OPTION_STRING, &o->report, "FILE", "write a JSON report; - is standard output", NULL },
+		{ 0, NULL, OPTION_FLAG, NULL, NULL, NULL, NULL },
+	};
+	_Static_assert(ARRAY_LEN(table) <= LAUNCH_ROWS, "LAUNCH_ROWS");
+
+	memcpy(rows, table, sizeof table);
+}
+
+void launch_options_release(struct launch_options *o)
+{
+	strv_free(o->volumes);
+	strv_free(o->env);
+	strv_free(o->tmpfs);
+	*o = (struct launch_options){ 0 };
+}
+
+static int choose(const char *value, const char *const *names, int *ret, const char *what, struct error *err)
+{
+	_cleanup_free_ char *all = NULL;
+
+	for (int i = 0; value && names[i]; i++)
+		if (!strcmp(value, names[i])) {
+			*ret = i;
+			return 0;
+		}
+	if (!value)
+		return 0;
+	for (int i = 0; names[i]; i++) {
+		char *more = xasprintf("%s%s%s", all ? all : "", all ? ", " : "", names[i]);
+
+		free(all);
+		all = more;
+	}
+	return error_set(err, EINVAL, "%s %s: expected one of %s", what, value, all);
+}
+
+static int name_instance(const struct launch_options *o, struct plan *plan, struct error *err)
+{
+	uint32_t random[2];
+
+	if (o->name) {
+		plan->id = xstrdup(o->name);
+		return instance_id_check(o->name, err);
+	}
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return error_sys(err, "cannot draw a random name");
+	plan->id = xasprintf("%08x%04x", random[0], random[1] & 0xffff);
+	return 0;
+}
+
+/* Later settings of a variable replace earlier ones. */
+static void set_env(char ***env, char *owned)
+{
+	size_t len = strcspn(owned, "=");
+
+	for (char **at = *env; at && *at; at++)
+		if (!strncmp(*at, owned, len) && (*at)[len] == '=') {
+			free(*at);
+			*at = owned;
+			return;
+		}
+	strv_push(env, owned);
+}
+
+static int fill_env(const struct launch_options *o, const struct image *image, struct plan *plan, struct error *err)
+{
+	char ***env = &plan->process.env;
+
+	set_env(env, xstrdup(DEFAULT_PATH));
+	set_env(env, xasprintf("HOSTNAME=%s", plan->hostname));
+	set_env(env, xstrdup("container=bivalve"));
+	if (plan->process.terminal)
+		set_env(env, xstrdup("TERM=xterm"));
+	strv_foreach(s, image->env)
+		if (strchr(s, '='))
+			set_env(env, xstrdup(s));
+	strv_foreach(s, o->env) {
+		const char *ours = strchr(s, '=') ? NULL : getenv(s);
+
+		if (s[0] == '=' || s[0] == '\0')
+			return error_set(err, EINVAL, "--env %s: expected NAME=VALUE", s);
+		if (strchr(s, '='))
+			set_env(env, xstrdup(s));
+		else if (ours)
+			set_env(env, xasprintf("%s=%s", s, ours));
+	}
+	return 0;
+}
+
+static int fill_command(const struct launch_options *o, const struct image *image, struct plan *plan,
+		struct error *err)
+{
+	char ***argv = &plan->process.argv;
+
+	if (o->entrypoint) {
+		if (*o->entrypoint)
+			strv_push(argv, xstrdup(o->entrypoint));
+	} else {
+		strv_foreach(s, image->entrypoint)
+			strv_push(argv, xstrdup(s));
+	}
+	if (o->command && o->command[0]) {
+		strv_foreach(s, o->command)
+			strv_push(argv, xstrdup(s));
+	} else if (!o->entrypoint) {
+		strv_foreach(s, image->command)
+			strv_push(argv, xstrdup(s));
+	}
+	if (!strv_len(*argv))
+		return error_set(err, EINVAL, "image %s names no command to run: write one after the image's name",
+				o->image);
+	return 0;
+}
+
+static int fill_root(const char *store, const struct image *image, struct plan *plan, bool vm)
+{
+	plan->root.image = xstrdup(image->name);
+	plan->root.digest = xstrdup(image->digest);
+	strv_foreach(layer, image->layers)
+		strv_push(&plan->root.lowers, image_layer_path(store, layer));
+	if (vm)
+		plan->root.disk = image_disk_path(store, image->digest);
+	return 0;
+}
+
+static struct plan_mount *add_mount(struct plan *plan)
+{
+	plan->mounts = xreallocarray(plan->mounts, plan->n_mounts + 1, sizeof *plan->mounts);
+	plan->mounts[plan->n_mounts] = (struct plan_mount){ 0 };
+	return &plan->mounts[plan->n_mounts++];
+}
+
+static void split_options(struct plan_mount *m, const char *text)
+{
+	while (text && *text) {
+		size_t len = strcspn(text, ",");
+
+		if (len)
+			strv_push(&m->options, xstrndup(text, len));
+		text += len + (text[len] == ',');
+	}
+}
+
+static int fill_volumes(const struct launch_options *o, struct plan *plan, struct error *err)
+{
+	strv_foreach(s, o->volumes) {
+		const char *colon = strchr(s, ':'), *dst = colon ? colon + 1 : NULL, *opts = dst ? strchr(dst, ':') : NULL;
+		struct plan_mount *m;
+		char *source;
+
+		if (!dst || dst[0] != '/' || colon == s)
+			return error_set(err, EINVAL, "--volume %s: expected SOURCE:/DESTINATION[:ro]", s);
+		if (opts && strcmp(opts, ":ro") && strcmp(opts, ":rw"))
+			return error_set(err, EINVAL, "--volume %s: unknown option %s: expected ro or rw", s, opts + 1);
+		m = add_mount(plan);
+		m->type = xstrdup("bind");
+		m->destination = opts ? xstrndup(dst, (size_t)(opts - dst)) : xstrdup(dst);
+		source = xstrndup(s, (size_t)(colon - s));
+		m->source = realpath(source, NULL);
+		if (!m->source) {
+			(void)error_sys(err, "--volume %s: %s", s, source);
+			free(source);
+			return -err->code;
+		}
+		free(source);
+		if (opts && !strcmp(opts, ":ro"))
+			strv_push(&m->options, xstrdup("ro"));
+	}
+	strv_foreach(s, o->tmpfs) {
+		const char *colon = strchr(s, ':');
+		struct plan_mount *m = add_mount(plan);
+
+		m->type = xstrdup("tmpfs");
+		m->destination = colon ? xstrndup(s, (size_t)(colon - s)) : xstrdup(s);
+		split_options(m, colon ? colon + 1 : "nosuid,nodev,noexec");
+		if (m->destination[0] != '/')
+			return error_set(err, EINVAL, "--tmpfs %s: expected an absolute path", s);
+	}
+	return 0;
+}
+
+static void fill_limits(const struct launch_options *o, struct plan *plan)
+{
+	plan->resources.memory_bytes = o->memory_bytes;
+	plan->resources.pids = o->pids;
+	if (o->cpus > 0) {
+		plan->resources.cpu_period_us = CPU_PERIOD_US;
+		plan->resources.cpu_quota_us = (uint64_t)(o->cpus * CPU_PERIOD_US + 0.5);
+	}
+	plan->limits.wall_us = o->timeout_us;
+	plan->root.upper_bytes = o->upper_bytes;
+	plan->root.read_only = o->read_only;
+}
+
+/* After the policy, whose limits shape the machine too. */
+static int fill_vm(const struct launch_options *o, const char *store, struct plan *plan, struct error *err)
+{
+	static const char *const engines[] = { "auto", "kvm", "qemu", NULL };
+	uint64_t limit = plan->resources.memory_bytes, quota = plan->resources.cpu_quota_us;
+	uint64_t wanted = limit ? limit + guest_overhead_bytes : guest_default_bytes;
+	struct kernel kernel = { 0 };
+	int r;
+
+	plan->vm.memory_bytes = (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+	plan->vm.vcpus = quota ? (quota + plan->resources.cpu_period_us - 1) / plan->resources.cpu_period_us : 1;
+	r = choose(o->engine, engines, &plan->vm.engine, "--engine", err);
+
+	if (r < 0)
+		return r;
+	r = kernel_load(store, o->kernel, &kernel, err);
+	if (r < 0)
+		return r;
+	plan->vm.kernel = xstrdup(kernel.name);
+	plan->vm.kernel_path = xstrdup(kernel.path);
+	kernel_release(&kernel);
+	return 0;
+}
+
+static void fill_terminal(struct plan *plan)
+{
+	struct winsize size;
+
+	if (!plan->process.terminal || (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0 &&
+			ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0))
+		return;
+	plan->process.rows = size.ws_row;
+	plan->process.columns = size.ws_col;
+}
+
+static int fill_identity(const struct launch_options *o, struct plan *plan, struct error *err)
+{
+	static const char *const networks[] = { "none", "host", NULL };
+	int r;
+
+	plan->backend = xstrdup(o->vm ? "vm" : o->backend ? o->backend : "container");
+	if (!backend_find(plan->backend))
+		return error_set(err, EINVAL, "--backend %s: expected container or vm", plan->backend);
+	if (o->vm && o->backend && strcmp(o->backend, "vm"))
+		return error_set(err, EINVAL, "--vm and --backend %s contradict each other", o->backend);
+	r = name_instance(o, plan, err);
+	if (r < 0)
+		return r;
+	plan->hostname = xstrdup(o->hostname ? o->hostname : plan->id);
+	plan->policy = xstrdup(o->policy ? o->policy : "default");
+	if (o->hostname && strlen(o->hostname) > 64)
+		return error_set(err, EINVAL, "--hostname: longer than 64 characters");
+	return choose(o->network, networks, &plan->network, "--net", err);
+}
+
+static int fill_process(const struct launch_options *o, const struct image *image, struct plan *plan,
+		struct error *err)
+{
+	struct plan_process *p = &plan->process;
+	int r;
+
+	p->terminal = o->terminal;
+	p->init = !o->init_off;
+	p->cwd = xstrdup(o->workdir ? o->workdir : image->cwd && *image->cwd ? image->cwd : "/");
+	if (p->cwd[0] != '/')
+		return error_set(err, EINVAL, "--workdir %s: expected an absolute path", p->cwd);
+	p->user = xstrdup(o->user ? o->user : image->user && *image->user ? image->user : NULL);
+	r = fill_env(o, image, plan, err);
+	return r < 0 ? r : fill_command(o, image, plan, err);
+}
+
+/* The policy's part, and the namespaces that follow from it. */
+static int fill_policy(const char *run_dir, struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *cache = xasprintf("%s/.seccomp", run_dir);
+	struct policy policy = { 0 };
+	int r = policy_load(plan->policy, &policy, err);
+
+	if (r < 0)
+		return r;
+	r = policy_apply(&policy, cache, plan, err);
+	plan->namespaces |= PLAN_NS(PID) | PLAN_NS(MOUNT) | PLAN_NS(UTS) | PLAN_NS(IPC) | PLAN_NS(CGROUP);
+	if (plan->network == NETWORK_NONE)
+		plan->namespaces |= PLAN_NS(NET);
+	policy_release(&policy);
+	return r;
+}
+
+int prepare_plan(const struct launch_options *o, struct plan *ret, struct error *err)
+{
+	_cleanup_free_ char *store = store_dir(), *run_dir = store_run_dir();
+	struct image image = { 0 };
+	bool vm;
+	int r = fill_identity(o, ret, err);
+
+	if (r == 0)
+		r = image_load(store, o->image, &image, err);
+	if (r < 0)
+		return r;
+	vm = !strcmp(ret->backend, "vm");
+	fill_limits(o, ret);
+	r = fill_process(o, &image, ret, err);
+	if (r == 0)
+		r = fill_root(store, &image, ret, vm);
+	if (r == 0)
+		r = fill_volumes(o, ret, err);
+	if (r == 0)
+		r = fill_policy(run_dir, ret, err);
+	fill_terminal(ret);
+	if (r == 0 && vm)
+		r = fill_vm(o, store, ret, err);
+	record_release(&image_type, &image);
+	return r;
+}
+
+/* Runs `bivalve-image disk IMAGE`, whose errors are told on its own standard error, one line. */
+static int make_disk(const struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *dir = path_program_dir(), *program = xasprintf("%s/bivalve-image", dir ? dir : ".");
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_sys(err, "cannot start %s", program);
+	if (pid == 0) {
+		(void)dup2(STDERR_FILENO, STDOUT_FILENO); /* the path that it prints is not the workload's output */
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(125);
+		execl(program, "bivalve image", "disk", plan->root.image, (char *)NULL);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return error_sys(err, "cannot wait for %s", program);
+	if (status)
+		return error_set(err, EIO, "cannot make the disk of image %s: %s", plan->root.image,
+				WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "bivalve-image is missing"
+				: "see the line above");
+	return 0;
+}
+
+int prepare_store(struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *store = store_dir();
+	struct kernel kernel = { 0 };
+	int r;
+
+	if (plan->root.disk && access(plan->root.disk, R_OK) < 0) {
+		r = make_disk(plan, err);
+		if (r < 0)
+			return r;
+	}
+	r = kernel_load(store, plan->vm.kernel, &kernel, err);
+	if (r == 0)
+		r = kernel_initramfs(store, &kernel, NULL, &plan->vm.initramfs_path, err);
+	kernel_release(&kernel);
+	return r;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_LAUNCH_RUN_H
+#define BIVALVE_LAUNCH_RUN_H
+
+#include "runtime/launch/prepare.h"
+#include "runtime/launch/supervise.h"
+
+/*
+ * Parses the words of a command that describes a workload; more (may be NULL, at most 7 rows) are its own options.
+ * Returns 0, 1 when help was asked for and printed, or -EINVAL.
+ */
+int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
+		struct error *err);
+/* Checks and runs a plan. Returns the exit status, or -errno when nothing was started. */
+int launch_plan(const struct plan *plan, struct supervise_io *io,
+		struct report *report, struct error *err);
+/* Writes a report as JSON to a file, or to standard output for "-". Returns 0 or -errno. */
+int report_write(const struct report *report, const char *path, struct error *err);
+
+#endif
