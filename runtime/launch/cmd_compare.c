@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
@@ -231,10 +232,12 @@ static void print_people(struct side *s, bool both, bool equal)
 /* 0: what ran agrees; 1: the shells differ; 125: neither ran. */
 static int compare(struct launch_options *o, bool json, struct error *err)
 {
+	_cleanup_free_ char *name = xasprintf("compare-%d", (int)getpid());
 	struct side s[SHELLS] = { 0 };
 	bool both, equal;
 	int r = 0;
 
+	o->name = name; /* one after the other: the same name, so that even `hostname` prints the same */
 	for (int i = 0; i < SHELLS; i++)
 		run_side(o, shell_names[i], &s[i]);
 	both = !s[0].error.code && !s[1].error.code;

@@ -30,6 +30,9 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 /* Makes what the plan names and the store lacks: the image's disk, the initramfs. For the VM shell only. */
 int prepare_store(struct plan *plan, struct error *err);
 
+/* Tries, in a child that is gone afterwards, to make namespaces and mounts. Returns 0 or -errno. */
+int namespaces_try(struct error *err);
+
 /* The backend by name ("container", "vm"), or NULL. */
 const struct backend *backend_find(const char *name);
 
