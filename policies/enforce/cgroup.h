@@ -12,24 +12,47 @@
  */
 enum cgroup_layout { CGROUP_NONE, CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 
+/* Hierarchies. On v1 each controller has its own (or shares one: equal roots); on pure v2 only UNIFIED is there. */
+enum cgroup_hierarchy {
+	CGROUP_UNIFIED, CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_HIERARCHIES,
+};
+enum { CGROUP_ROOT_MAX = 96 };
+
 struct cgroup_host {
 	enum cgroup_layout layout;
 	bool memory, cpu, pids, freezer; /* usable by this process: mounted and writable */
 	bool swap;                       /* swap can be limited */
+	char roots[CGROUP_HIERARCHIES][CGROUP_ROOT_MAX]; /* where each is mounted and writable; "": not */
 };
 
 /* Reads /proc/self/mountinfo and /proc/cgroups; makes nothing. Cheap (well under 1 ms). Never fails. */
 void cgroup_probe(struct cgroup_host *ret);
 const char *cgroup_layout_name(enum cgroup_layout layout); /* "none", "v1", "hybrid", "v2" */
+/* Whether this process can make groups at all. */
+bool cgroup_usable(const struct cgroup_host *host);
+/* Refuses limits that this host cannot bind (-EOPNOTSUPP) or that are out of range (-EINVAL), by name. Makes nothing. */
+int cgroup_check(const struct cgroup_host *host, const struct plan_resources *res, struct error *err);
 
 /*
  * Makes the group in every hierarchy that res needs (and in those that give the figures of cgroup_stats) and sets the
  * limits. A limit that this host cannot bind is -EOPNOTSUPP naming it. On failure nothing is left.
  */
 int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err);
-/* Moves pid into the group, in every hierarchy. On v1 each move may wait for RCU for several ms: do it in parallel
- * with the child's other work. */
+/*
+ * Moves pid with all its threads into the group, in every hierarchy. On v1 this may wait for RCU for several ms. pid 0
+ * is the calling process itself, which must have one thread only: that waits for nothing (Linux 5.18 and later).
+ */
 int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, struct error *err);
+
+/* For clone3(CLONE_INTO_CGROUP): the group's folder on pure v2, else -1 without an error. */
+int cgroup_open_dir(const struct cgroup_host *host, const char *path);
+/*
+ * For a child that can no longer see the hierarchies: each v1 group's `tasks`, open for writing. cgroup_join() in a
+ * process with one thread moves it by them; that waits for nothing. Returns how many were opened (0 on v2), or -errno.
+ */
+int cgroup_open_join(const struct cgroup_host *host, const char *path, int ret_fds[CGROUP_HIERARCHIES],
+		struct error *err);
+int cgroup_join(const int *fds, size_t n, struct error *err);
 
 struct cgroup_stats {
 	uint64_t peak_memory_bytes, oom_kills, pids_denied, cpu_user_us, cpu_system_us; /* 0: not known */

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What control groups this host offers, read from /proc/self/mountinfo.
+ *
+ * By file and not by libcgroup: its cgroup_init() takes half a millisecond (it fills tables of several hundred KiB),
+ * and every launch probes, whether or not it makes a group.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "policies/enforce/cgroup.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
+
+/* v1 controllers by their mount option. */
+static const struct {
+	const char *option;
+	enum cgroup_hierarchy hierarchy;
+} controllers[] = {
+	{ "memory", CGROUP_MEMORY }, { "cpu", CGROUP_CPU }, { "cpuacct", CGROUP_CPUACCT }, { "pids", CGROUP_PIDS },
+	{ "freezer", CGROUP_FREEZER },
+};
+
+static void set_root(struct cgroup_host *host, enum cgroup_hierarchy h, const char *root)
+{
+	if (!host->roots[h][0] && strlen(root) < CGROUP_ROOT_MAX && faccessat(AT_FDCWD, root, W_OK, AT_EACCESS) == 0)
+		(void)snprintf(host->roots[h], CGROUP_ROOT_MAX, "%s", root); /* fits */
+}
+
+/* A word of a list separated by any of delimiters. */
+static bool has_word(const char *list, const char *word, const char *delimiters)
+{
+	size_t len = strlen(word);
+
+	while (*list) {
+		size_t n = strcspn(list, delimiters);
+
+		if (n == len && !strncmp(list, word, len))
+			return true;
+		list += n + (list[n] != '\0');
+	}
+	return false;
+}
+
+/* One line: "36 35 98:0 /group /mount/point opts [optional…] - type source super-options". Cut up in place. */
+static void read_mount(struct cgroup_host *host, char *line, bool *v1, bool *v2)
+{
+	char *fields[5], *type = strstr(line, " - "), *options, *rest = line;
+
+	if (!type || strncmp(type + 3, "cgroup", 6))
+		return;
+	*type = '\0';
+	type += 3;
+	options = strrchr(type, ' ');
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		fields[i] = strsep(&rest, " ");
+	if (!options || !fields[4] || strcmp(fields[3], "/")) /* part of a hierarchy only: not the root that we name */
+		return;
+	if (!strncmp(type, "cgroup2 ", 8)) {
+		*v2 = true;
+		set_root(host, CGROUP_UNIFIED, fields[4]);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		if (has_word(options + 1, controllers[i].option, ",")) {
+			*v1 = true;
+			set_root(host, controllers[i].hierarchy, fields[4]);
+		}
+}
+
+static void probe_v2(struct cgroup_host *host)
+{
+	_cleanup_free_ char *path = xasprintf("%s/cgroup.controllers", host->roots[CGROUP_UNIFIED]), *list = NULL;
+
+	if (!host->roots[CGROUP_UNIFIED][0] || file_read_at(AT_FDCWD, path, 4096, &list, NULL, NULL) < 0)
+		return;
+	host->memory = has_word(list, "memory", " \n");
+	host->cpu = has_word(list, "cpu", " \n");
+	host->pids = has_word(list, "pids", " \n");
+	host->freezer = true; /* cgroup.freeze: part of every group since Linux 5.2 */
+	host->swap = host->memory && access("/proc/swaps", F_OK) == 0;
+}
+
+static void probe_v1(struct cgroup_host *host)
+{
+	_cleanup_free_ char *memsw = xasprintf("%s/memory.memsw.limit_in_bytes", host->roots[CGROUP_MEMORY]);
+
+	host->memory = host->roots[CGROUP_MEMORY][0];
+	host->cpu = host->roots[CGROUP_CPU][0];
+	host->pids = host->roots[CGROUP_PIDS][0];
+	host->freezer = host->roots[CGROUP_FREEZER][0];
+	host->swap = host->memory && access(memsw, F_OK) == 0;
+}
+
+void cgroup_probe(struct cgroup_host *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	bool v1 = false, v2 = false;
+	char *rest, *line;
+
+	*ret = (struct cgroup_host){ .layout = CGROUP_NONE };
+	if (file_read_at(AT_FDCWD, "/proc/self/mountinfo", 4 << 20, &text, NULL, NULL) < 0)
+		return;
+	rest = text;
+	while ((line = strsep(&rest, "\n")))
+		read_mount(ret, line, &v1, &v2);
+	ret->layout = v1 ? v2 ? CGROUP_HYBRID : CGROUP_V1 : v2 ? CGROUP_V2 : CGROUP_NONE;
+	if (v1)
+		probe_v1(ret);
+	else if (v2)
+		probe_v2(ret);
+}
+
+const char *cgroup_layout_name(enum cgroup_layout layout)
+{
+	static const char *const names[] = { "none", "v1", "hybrid", "v2" };
+
+	return layout >= CGROUP_NONE && layout <= CGROUP_V2 ? names[layout] : "unknown";
+}
+
+bool cgroup_usable(const struct cgroup_host *host)
+{
+	return host->memory || host->cpu || host->pids;
+}
