@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the integration tests. tests/run sets:
+#
+#   BUILD                    where the programs are (build)
+#   BIVALVE_STORE            images and kernel, made by tests/prepare-store
+#   BIVALVE_TEST_SHELL       container or vm: each file runs once per shell, with the same assertions
+#   BIVALVE_TEST_ENGINE      for vm: auto, kvm, qemu
+#   REQUIRE                  words of what must not be missing: a skip for one of them is a failure
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-$TESTS/../build}
+case $BUILD in /*) ;; *) BUILD=$TESTS/../$BUILD ;; esac
+BIVALVE=$BUILD/bivalve
+SHELL_UNDER_TEST=${BIVALVE_TEST_SHELL:-container}
+export BIVALVE_STORE=${BIVALVE_STORE:-$BUILD/test-store}
+
+# need WORD REASON…: skips, or fails when REQUIRE says that WORD must be here.
+need() {
+	local word=$1
+	shift
+	case " ${REQUIRE:-} " in
+	*" $word "*)
+		echo "required but missing: $word: $*" >&2
+		return 1
+		;;
+	esac
+	skip "$*"
+}
+
+is_vm() {
+	[ "$SHELL_UNDER_TEST" = vm ]
+}
+
+# Each test file has a run-time folder of its own, so that what is left behind in it is ours. Inside the lab the
+# shared /tmp is slow and sees no flock of the host: /run is used there.
+common_setup_file() {
+	local parent=$BATS_FILE_TMPDIR
+	[ -z "${LAB:-}" ] || parent=/run
+	BIVALVE_RUN=$(mktemp -d "$parent/bivalve-test.XXXXXX")
+	export BIVALVE_RUN
+}
+
+common_teardown_file() {
+	rm -rf "$BIVALVE_RUN"
+}
+
+# launch [OPTION…] IMAGE COMMAND…: in the shell under test.
+launch() {
+	"$BIVALVE" launch --backend "$SHELL_UNDER_TEST" --engine "${BIVALVE_TEST_ENGINE:-auto}" "$@"
+}
+
+# The cgroups of this run's instances, in whichever hierarchy.
+our_cgroups() {
+	find /sys/fs/cgroup -maxdepth 4 -type d -path '*/bivalve/*' -name "$1*" 2>/dev/null
+}
+
+# nothing_left NAME: no folder, cgroup or process of instances called NAME…
+nothing_left() {
+	local left
+	left=$(ls -A "$BIVALVE_RUN" | grep "^$1" || true)
+	[ -z "$left" ] || { echo "left in the run-time folder: $left" >&2; return 1; }
+	left=$(our_cgroups "$1")
+	[ -z "$left" ] || { echo "cgroups left: $left" >&2; return 1; }
+	left=$(grep -l -a -e "--name.$1" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" || true)
+	[ -z "$left" ] || { echo "processes left: $left" >&2; return 1; }
+}
+
+# eventually COMMAND…: until it succeeds; the test's own limit ends it.
+eventually() {
+	local i
+	for ((i = 0; i < 1200; i++)); do
+		"$@" && return 0
+		sleep 0.05
+	done
+	echo "never came true: $*" >&2
+	return 1
+}
