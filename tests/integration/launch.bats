@@ -176,7 +176,7 @@ teardown_file() {
 }
 
 @test "a signal to the launcher reaches the workload" {
-	launch --name "sig-$$" busybox sh -c 'trap "echo got; exit 42" TERM; echo ready; while :; do sleep 1; done' \
+	launch_exec --name "sig-$$" busybox sh -c 'trap "echo got; exit 42" TERM; echo ready; while :; do sleep 1; done' \
 		> "$BATS_TEST_TMPDIR/out" &
 	local pid=$!
 	eventually grep -q ready "$BATS_TEST_TMPDIR/out"
@@ -189,7 +189,7 @@ teardown_file() {
 }
 
 @test "list, kill and delete see a running instance" {
-	launch --name "live-$$" busybox sh -c 'echo ready; exec sleep 1000' > "$BATS_TEST_TMPDIR/out" &
+	launch_exec --name "live-$$" busybox sh -c 'echo ready; exec sleep 1000' > "$BATS_TEST_TMPDIR/out" &
 	local pid=$!
 	eventually grep -q ready "$BATS_TEST_TMPDIR/out"
 	[ "$("$BIVALVE" list --json | jq -r ".[] | select(.id == \"live-$$\") | .status")" = running ]
@@ -210,7 +210,7 @@ teardown_file() {
 @test "launches killed at random moments leave nothing after the next launch" {
 	local i pid
 	for i in 1 2 3 4 5; do
-		launch --name "dead-$$-$i" busybox sleep 1000 > /dev/null 2>&1 &
+		launch_exec --name "dead-$$-$i" busybox sleep 1000 > /dev/null 2>&1 &
 		pid=$!
 		sleep "0.00$((RANDOM % 10))$((RANDOM % 10))"
 		kill -KILL $pid

@@ -49,6 +49,11 @@ launch() {
 	"$BIVALVE" launch --backend "$SHELL_UNDER_TEST" --engine "${BIVALVE_TEST_ENGINE:-auto}" "$@"
 }
 
+# The same for the background, where a function would leave a shell between us and the launcher: `launch_exec … &`.
+launch_exec() {
+	exec "$BIVALVE" launch --backend "$SHELL_UNDER_TEST" --engine "${BIVALVE_TEST_ENGINE:-auto}" "$@"
+}
+
 # The cgroups of this run's instances, in whichever hierarchy.
 our_cgroups() {
 	find /sys/fs/cgroup -maxdepth 4 -type d -path '*/bivalve/*' -name "$1*" 2>/dev/null

@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# compare, plan, doctor, features and help: what a person sees first.
+
+bats_require_minimum_version 1.5.0
+load lib/common
+
+setup_file() {
+	common_setup_file
+}
+
+teardown_file() {
+	common_teardown_file
+}
+
+has_vm() {
+	"$BIVALVE" doctor --json | jq -e .vm > /dev/null || need vm "no engine can run a microVM here"
+}
+
+@test "compare runs both shells and finds the same output" {
+	has_vm
+	run "$BIVALVE" compare busybox sh -c 'echo hello; hostname | wc -c; id -u'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"output equal"*yes* ]]
+	[[ "$output" == *"guest kernel entered"* || "$output" == *"agent ready"* ]]
+	[[ "$output" == *"engine "* ]]
+}
+
+@test "compare --json holds two reports; different output is exit status 1" {
+	has_vm
+	run --separate-stderr "$BIVALVE" compare --json busybox sh -c 'uname -r; uptime; exit 3'
+	[ "$status" -eq 1 ]
+	[ "$(jq -r .output_equal <<< "$output")" = false ]
+	[ "$(jq -r .container.report.exit_code <<< "$output")" = 3 ]
+	[ "$(jq -r .vm.report.exit_code <<< "$output")" = 3 ]
+	[ "$(jq -r .vm.report.engine <<< "$output")" != null ]
+}
+
+@test "compare without an image is refused once" {
+	run "$BIVALVE" compare no-such-image true
+	[ "$status" -eq 125 ]
+	[ "${#lines[@]}" -eq 1 ]
+}
+
+@test "plan prints what would run and makes nothing" {
+	"$BIVALVE" plan -m 64m --timeout 10s -e A=b busybox echo hi > "$BATS_TEST_TMPDIR/plan.json"
+	[ "$(jq -r '.process.argv | join(" ")' "$BATS_TEST_TMPDIR/plan.json")" = "echo hi" ]
+	[ "$(jq -r .resources.memory_bytes "$BATS_TEST_TMPDIR/plan.json")" = 67108864 ]
+	[ "$(jq -r .limits.wall_us "$BATS_TEST_TMPDIR/plan.json")" = 10000000 ]
+	jq -e '.seccomp | length > 100' "$BATS_TEST_TMPDIR/plan.json" > /dev/null
+	[ -z "$(ls "$BIVALVE_RUN")" ]
+}
+
+@test "doctor says what works and why not" {
+	run "$BIVALVE" doctor
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"container:"* ]]
+	[[ "$output" == *"microVM:"* ]]
+	"$BIVALVE" doctor --json | jq -e '.checks.kvm.found | length > 0' > /dev/null
+}
+
+@test "features is JSON with both shells" {
+	"$BIVALVE" features | jq -e '.container and .vm' > /dev/null
+}
+
+@test "every command has a help text on standard output" {
+	run --separate-stderr "$BIVALVE" --help
+	[ "$status" -eq 0 ]
+	[ -z "$stderr" ]
+	for command in launch compare plan image kernel policy list kill delete doctor; do
+		[[ "$output" == *"$command"* ]]
+		run --separate-stderr "$BIVALVE" "$command" --help
+		[ "$status" -eq 0 ]
+		[ -z "$stderr" ]
+		[[ "$output" == *Usage* || "$output" == *usage* ]]
+		run --separate-stderr "$BIVALVE" --help
+	done
+}
+
+@test "policies built in can be listed, shown, and checked when copied" {
+	run "$BIVALVE" policy list
+	[[ "$output" == *default* ]]
+	[[ "$output" == *strict* ]]
+	"$BIVALVE" policy show default > "$BATS_TEST_TMPDIR/mine.json"
+	"$BIVALVE" policy check "$BATS_TEST_TMPDIR/mine.json"
+}
