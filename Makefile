@@ -77,9 +77,78 @@ $(O)/tests/%: $(O)/obj/tests/unit/%.o $(LIB)
 
 units: $(UNITS)
 
+# Fuzz targets: one function each (LLVMFuzzerTestOneInput). `make check` runs them for seconds on random and mutated
+# inputs by tests/fuzz/driver.c, under the sanitizers; `make fuzz` runs libFuzzer for FUZZ_SECONDS each.
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=$(O)/fuzz/%)
+FUZZ_SECONDS ?= 600
+
+$(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/driver.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(IMAGE_LIBS)
+
+fuzzers: $(FUZZERS)
+
+fuzz:
+	scripts/fuzz $(FUZZ_SECONDS)
+
+# ---- the two commands of the README, and what they are made of ----
+
+demo: packages-run
+	$(Q)$(MAKE) -s all
+	$(Q)O=$(O) scripts/demo
+
+check: packages-test
+	$(Q)$(MAKE) -s all units
+	$(Q)$(MAKE) -s O=$(O)/sanitized SANITIZE=1 units fuzzers
+	$(Q)$(MAKE) -s check-layers check-headers
+	$(Q)BUILD=$(O) tests/run
+
+packages-run:
+	$(Q)scripts/install-packages build run
+packages-test:
+	$(Q)scripts/install-packages
+
+check-layers:
+	$(Q)scripts/check-layers
+
+check-headers:
+	$(Q)for h in $$(git ls-files '*.h' | grep -v '^tests/'); do \
+		echo "#include \"$$h\"" | $(CC) $(CPPFLAGS) -std=gnu17 -Wall -Wextra -Werror -fsyntax-only -x c - || exit 1; done
+
+check-format:
+	$(Q)scripts/check-format
+
+bench: all
+	$(Q)bench/start-container
+bench-vm: all
+	$(Q)bench/start-vm
+soak: all
+	$(Q)BUILD=$(O) tests/soak
+
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	ln -sf bivalve $(DESTDIR)$(PREFIX)/bin/bivalve-vm
+
+help:
+	@echo "make demo      install what it needs, build, and run one workload in both shells"
+	@echo "make check     install what the tests need and run them all"
+	@echo "make           build $(PROGRAMS)"
+	@echo "make bench     start-up of a container beside crun, runc, bwrap and the kernel's floor (root)"
+	@echo "make bench-vm  start-up of a microVM beside QEMU's, where /dev/kvm works (tests/lab/lab make bench-vm)"
+	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
+	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
+	@echo "make check-layers check-headers check-format   quick gates on the source"
+	@echo "make clean     remove $(O)"
+	@echo "Variables: O=build V=1 SANITIZE=1 WERROR=1 CC=gcc|clang"
+
 clean:
 	rm -rf $(O)
 
-.PHONY: all units clean
+.PHONY: all units fuzzers fuzz demo check packages-run packages-test check-layers check-headers check-format bench \
+	bench-vm soak install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
