@@ -8,12 +8,13 @@
 /*
  * A policy: one JSON document, or a preset built into the program (policies/presets/). `extends` names a preset or a
  * file beside the document; the extending document's keys replace those of the extended (objects merge key by key).
- * Reading is strict: an unknown key, a wrong type or a value out of range is an error with file, line and key.
+ * A document that does not say extends `default`. Reading is strict: an unknown key, a wrong type or a value out of
+ * range is an error with file, line and key. policies/README.md describes the keys.
  */
 struct policy {
 	char *name;                 /* as given */
 	char *description;
-	char **capabilities;        /* names, "CAP_CHOWN" */
+	char **capabilities;        /* names, "CAP_CHOWN"; "ALL" stands for whatever this process could give */
 	bool no_new_privs;
 	char *user;
 	bool user_namespace;        /* run in a user namespace of its own even when started by root */
@@ -29,18 +30,27 @@ struct policy {
 	struct seccomp_profile seccomp;
 };
 
-/* Loads a preset by name ("default") or a file (anything with a '/' or ending in .json). */
+/*
+ * Loads a preset by name ("default") or a file (anything with a '/' or ending in .json). Errors of a document are
+ * -EINVAL and "FILE:LINE: key.path: what is wrong: what is allowed". *ret is for policy_release().
+ */
 int policy_load(const char *name, struct policy *ret, struct error *err);
+/* The same for a document in memory, which can extend presets only. name stands in errors. */
+int policy_parse(const char *text, size_t len, const char *name, struct policy *ret, struct error *err);
 void policy_release(struct policy *p);
 
 /* Names of the presets, NULL-terminated, static. */
 const char *const *policy_presets(void);
-/* The document of a preset, static; NULL: none of that name. */
-const char *policy_preset_text(const char *name);
 
 /*
- * Fills the plan with what the policy says: capabilities, no_new_privs, user (unless the plan has one), rlimits,
- * resources and limits (those that the plan does not set yet: the command line wins), network, paths, seccomp program.
+ * Fills the plan with what the policy says: capabilities, no_new_privs, user, the user namespace's bit (its maps are the
+ * caller's), rlimits, resources, limits, network, root, paths, the seccomp program (compiled for the plan's bounding
+ * set).
+ *
+ * What the plan has already stays, since the command line wins: a user, a rlimit of the same type, a resource or limit
+ * that is not 0, any capability, a list of paths, a seccomp program. Booleans can only be added. `network` none is 0
+ * and so cannot be told from "not set": a command line that says `--net none` sets it after this.
+ * On failure the plan may be filled in part, and is still good for release.
  */
 int policy_apply(const struct policy *p, const char *seccomp_cache_dir, struct plan *plan, struct error *err);
 

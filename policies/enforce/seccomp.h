@@ -20,6 +20,7 @@ struct seccomp_rule {
 	struct seccomp_argument *arguments;
 	size_t n_arguments;
 	uint64_t capability;              /* applies only when the process is granted this capability (number + 1); 0: always */
+	bool without_capability;          /* the other way round: only when it is not granted */
 };
 struct seccomp_profile {
 	int default_action;               /* enum seccomp_action */
@@ -29,13 +30,26 @@ struct seccomp_profile {
 };
 
 /*
- * Compiles the profile for processes with these capabilities (a bit per number) into struct sock_filter[]. With
- * cache_dir the program is kept there by content (the whole rules text is compared, so a collision is harmless);
- * NULL: no cache. System calls that libseccomp does not know are an error naming them only in strict mode.
+ * Compiles the profile for processes with these capabilities (a bit per number) into struct sock_filter[].
+ *
+ * Of several rules without arguments for one system call the last one decides. Rules with arguments that have
+ * different actions must exclude each other, else -EINVAL: libseccomp would choose between them by an order of its
+ * own. Conditions on the same argument within one rule are alternatives, as runc reads them. System calls that
+ * libseccomp or this machine does not know are skipped: callers that want them refused ask seccomp_syscall_known().
+ * Calls by another ABI than the native one (i386, x32) end the process.
+ *
+ * With cache_dir (made if missing) the program is kept there by content: the whole rules text is compared, so a
+ * collision is harmless. A folder or file that is not ours, or that others can write, is not used. NULL: no cache.
+ * ret_program->data is the caller's to free.
  */
 int seccomp_compile(const struct seccomp_profile *profile, uint64_t capabilities, const char *cache_dir,
 		struct bytes *ret_program, struct error *err);
-/* Installs the program on the calling thread; needs no_new_privs or CAP_SYS_ADMIN. Async-signal-safe. 0 or -errno. */
-int seccomp_load(const struct bytes *program);
+/* Whether libseccomp knows a system call of this name on any architecture. */
+bool seccomp_syscall_known(const char *name);
+/*
+ * Installs the program on the calling thread; needs no_new_privs or CAP_SYS_ADMIN. Async-signal-safe. An empty
+ * program is no filter. 0 or -errno. (Not called seccomp_load: libseccomp exports that name.)
+ */
+int seccomp_install(const struct bytes *program);
 
 #endif
