@@ -26,7 +26,8 @@ LDFLAGS += -fsanitize=address,undefined
 STATIC :=
 else
 # Static: a dynamic loader with these libraries would cost several times what a container costs.
-STATIC := -static
+# The linker's warnings are of libcgroup's look-ups of users by name, which nothing here calls.
+STATIC := -static -Wl,--no-warnings
 endif
 
 # Directories of the library, lowest layer first. A new .c file in one of them is found by itself.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "policies/policy.h"
+#include "policies/presets.h"
 #include "runtime/launch/commands.h"
 
 static const char usage[] =
@@ -38,7 +39,7 @@ int cmd_policy(int argc, char **argv, struct error *err)
 	if (!strcmp(verb, "list") && argc == 2)
 		return list();
 	if (!strcmp(verb, "show") && argc == 3) {
-		text = policy_preset_text(argv[2]);
+		text = preset_text(argv[2]);
 		if (!text)
 			return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[2]);
 		fputs(text, stdout);
