@@ -357,13 +357,40 @@ static int fill_process(const struct launch_options *o, const struct image *imag
 	p->cwd = xstrdup(o->workdir ? o->workdir : image->cwd && *image->cwd ? image->cwd : "/");
 	if (p->cwd[0] != '/')
 		return error_set(err, EINVAL, "--workdir %s: expected an absolute path", p->cwd);
-	p->user = xstrdup(o->user ? o->user : image->user && *image->user ? image->user : NULL);
+	p->user = xstrdup(o->user);
 	r = fill_env(o, image, plan, err);
 	return r < 0 ? r : fill_command(o, image, plan, err);
 }
 
+static void add_map(struct plan_id_map **maps, size_t *n, uint64_t outside, uint64_t count)
+{
+	*maps = xcalloc(1, sizeof **maps);
+	(*maps)[0] = (struct plan_id_map){ .inside = 0, .outside = outside, .count = count };
+	*n = 1;
+}
+
+/*
+ * Root gives each instance 65536 ids of its own, far above people's, drawn from its name: two instances share none
+ * but by an accident of 1 in 30000, and then still no namespace. An ordinary user has one id to give.
+ */
+static void fill_id_maps(struct plan *plan)
+{
+	uint64_t base = 0;
+
+	if (geteuid() != 0)
+		plan->namespaces |= PLAN_NS(USER);
+	if (!(plan->namespaces & PLAN_NS(USER)))
+		return;
+	for (const char *c = plan->id; *c; c++)
+		base = base * 31 + (unsigned char)*c;
+	base = (1 << 20) + base % 30000 * 65536;
+	add_map(&plan->uid_maps, &plan->n_uid_maps, geteuid() ? geteuid() : base, geteuid() ? 1 : 65536);
+	add_map(&plan->gid_maps, &plan->n_gid_maps, geteuid() ? getegid() : base, geteuid() ? 1 : 65536);
+}
+
 /* The policy's part, and the namespaces that follow from it. */
-static int fill_policy(const char *run_dir, struct plan *plan, struct error *err)
+static int fill_policy(const struct launch_options *o, const struct image *image, const char *run_dir,
+		struct plan *plan, struct error *err)
 {
 	_cleanup_free_ char *cache = xasprintf("%s/.seccomp", run_dir);
 	struct policy policy = { 0 };
@@ -372,9 +399,14 @@ static int fill_policy(const char *run_dir, struct plan *plan, struct error *err
 	if (r < 0)
 		return r;
 	r = policy_apply(&policy, cache, plan, err);
+	if (o->network && plan->network != NETWORK_NONE && !strcmp(o->network, "none"))
+		plan->network = NETWORK_NONE; /* 0, which policy_apply takes for "not said" */
+	if (!plan->process.user && image->user && *image->user)
+		plan->process.user = xstrdup(image->user);
 	plan->namespaces |= PLAN_NS(PID) | PLAN_NS(MOUNT) | PLAN_NS(UTS) | PLAN_NS(IPC) | PLAN_NS(CGROUP);
 	if (plan->network == NETWORK_NONE)
 		plan->namespaces |= PLAN_NS(NET);
+	fill_id_maps(plan);
 	policy_release(&policy);
 	return r;
 }
@@ -398,7 +430,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	if (r == 0)
 		r = fill_volumes(o, ret, err);
 	if (r == 0)
-		r = fill_policy(run_dir, ret, err);
+		r = fill_policy(o, &image, run_dir, ret, err);
 	fill_terminal(ret);
 	if (r == 0 && vm)
 		r = fill_vm(o, store, ret, err);
