@@ -31,10 +31,6 @@ static void run_side(struct launch_options *o, const char *shell, struct side *s
 	s->report.start_ns = clock_now_ns();
 	s->io = (struct supervise_io){ .stdio = { 0, 1, 2 }, .capture = true, .capture_max = CAPTURE_MAX };
 	r = prepare_plan(o, &plan, &s->error);
-	if (r == 0 && !strcmp(shell, "vm")) {
-		r = prepare_store(&plan, &s->error);
-		s->report.start_ns = clock_now_ns(); /* making the disk once is not part of starting */
-	}
 	if (r == 0)
 		r = launch_plan(&plan, &s->io, &s->report, &s->error);
 	if (r >= 0)

@@ -73,12 +73,15 @@ static int check_report_path(const char *path, struct error *err)
 	return access(dir, W_OK) < 0 ? error_sys(err, "--report %s: cannot write to its folder", path) : 0;
 }
 
-int launch_plan(const struct plan *plan, struct supervise_io *io,
-		struct report *report, struct error *err)
+int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err)
 {
 	const struct backend *backend = backend_find(plan->backend);
 	int r = backend->check(plan, err);
 
+	if (r == 0 && !strcmp(plan->backend, "vm")) {
+		r = prepare_store(plan, err);
+		report->start_ns = clock_now_ns(); /* what is made once and kept is no part of starting */
+	}
 	return r < 0 ? r : supervise_run(backend, plan, io, report, err);
 }
 
@@ -100,8 +103,6 @@ static int launch(const struct launch_options *o, struct report *report, struct 
 
 	if (r == 0)
 		r = prepare_plan(o, &plan, err);
-	if (r == 0 && !strcmp(plan.backend, "vm"))
-		r = prepare_store(&plan, err);
 	if (r == 0)
 		r = open_input(o, &input, err);
 	if (r == 0) {

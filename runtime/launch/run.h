@@ -11,9 +11,11 @@
  */
 int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
 		struct error *err);
-/* Checks and runs a plan. Returns the exit status, or -errno when nothing was started. */
-int launch_plan(const struct plan *plan, struct supervise_io *io,
-		struct report *report, struct error *err);
+/*
+ * Checks the plan, makes what the store lacks for it (its initramfs' path is set then) and runs it. Returns the exit
+ * status, or -errno when nothing was started.
+ */
+int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err);
 /* Writes a report as JSON to a file, or to standard output for "-". Returns 0 or -errno. */
 int report_write(const struct report *report, const char *path, struct error *err);
 
