@@ -41,8 +41,19 @@ struct vm_engine {
 	int (*probe)(char *reason, size_t size);
 	/* Starts the machine. The process dies with its parent. Returns 0, the pid and its pidfd; or -errno. */
 	int (*spawn)(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err);
+	/* What the process needs beside the guest's RAM, for the memory limit around it; 0: a moderate default. */
+	uint64_t overhead_bytes;
 };
 
 extern const struct vm_engine engine_kvm, engine_qemu;
+
+/* All engines, the preferred first; ends with NULL. */
+extern const struct vm_engine *const vm_engines[];
+
+/*
+ * The engine for wanted (enum plan_engine); auto is the first that this host can run. reason says why that one.
+ * NULL, and err, when there is none.
+ */
+const struct vm_engine *vm_engine_choose(int wanted, char *reason, size_t size, struct error *err);
 
 #endif

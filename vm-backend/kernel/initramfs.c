@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "images/store.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
@@ -59,11 +60,13 @@ static int make_archive(const char *store, const struct kernel *kernel, const ch
 {
 	_cleanup_free_ char *tmp = xasprintf("%s/tmp/initramfs.XXXXXX", store);
 	_cleanup_free_ char *folder = xasprintf("%s/initramfs", store), *tmp_dir = xasprintf("%s/tmp", store);
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = -1, lock = -1;
 	int r = path_mkdirs(folder, 0755, err);
 
 	if (r == 0)
 		r = path_mkdirs(tmp_dir, 0755, err);
+	if (r == 0)
+		r = lock = store_lock(store, false, err);
 	if (r < 0)
 		return r;
 	fd = mkostemp(tmp, O_CLOEXEC);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "images/store.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/path.h"
@@ -198,7 +199,7 @@ int kernel_import(const char *store, const char *source, const char *name, struc
 	_cleanup_free_ char *kernels = xasprintf("%s/kernels", store), *final = xasprintf("%s/%s", kernels, name);
 	_cleanup_free_ char *tmp_dir = xasprintf("%s/tmp", store);
 	_cleanup_free_ char *tmp = xasprintf("%s/kernel.XXXXXX", tmp_dir);
-	_cleanup_close_ int dirfd = -1;
+	_cleanup_close_ int dirfd = -1, lock = -1;
 	int r = check_name(name, err);
 
 	if (r == 0)
@@ -207,13 +208,14 @@ int kernel_import(const char *store, const char *source, const char *name, struc
 		r = path_mkdirs(kernels, 0755, err);
 	if (r == 0)
 		r = path_mkdirs(tmp_dir, 0755, err);
+	if (r == 0)
+		r = lock = store_lock(store, false, err);
 	if (r < 0)
 		return r;
 	if (!mkdtemp(tmp))
 		return error_sys(err, "cannot make a folder in %s", tmp_dir);
 	dirfd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0 || fchmod(dirfd, 0755) < 0)
-		r = error_sys(err, "cannot open %s", tmp);
+	r = dirfd < 0 || fchmod(dirfd, 0755) < 0 ? error_sys(err, "cannot open %s", tmp) : 0;
 	if (r == 0)
 		r = fill(&im, dirfd, err);
 	if (r == 0)
@@ -333,12 +335,16 @@ int kernel_remove(const char *store, const char *name, struct error *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/kernels/%s", store, name);
 	_cleanup_free_ char *tmp = xasprintf("%s/tmp/kernel-%s.%d", store, name, (int)getpid());
+	_cleanup_close_ int lock = -1;
 	int r = check_name(name, err);
 
 	if (r < 0)
 		return r;
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return error_set(err, ENOENT, "no kernel named %s in %s/kernels; see `bivalve kernel list`", name, store);
+	lock = store_lock(store, true, err);
+	if (lock < 0)
+		return lock;
 	remove_archives(store, name);
 	if (rename(path, tmp) == 0) /* gone at once for readers, however long the removal takes */
 		return path_remove_tree(AT_FDCWD, tmp, err);

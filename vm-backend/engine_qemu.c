@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fallback engine: QEMU's microvm machine, emulated where there is no usable KVM. Same kernel, initramfs, disks and
+ * agent channel as our own VMM.
+ *
+ * The child becomes QEMU with four descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
+ * agent's socket. It opens kernel, initramfs and disks by path. QEMU's own seccomp filter forbids it to fork, exec and
+ * gain privileges; unlike our VMM it keeps its user and its view of the file system.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/json.h"
+#include "vm-backend/agent_protocol.h"
+#include "vm-backend/engine.h"
+#include "vm-backend/kernel/kernel.h"
+
+#define PROGRAM "qemu-system-x86_64"
+
+enum { LOG_FD = 3, AGENT_FD = 4, FIRST_OTHER_FD = 5, SAFE_FD = 64, TRANSLATION_MIB = 64, CALIBRATE_NS = 2000000 };
+
+/* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
+static char *find_program(void)
+{
+	const char *path = getenv("PATH");
+	_cleanup_free_ char *folders = xasprintf("%s:/usr/bin:/usr/local/bin:/usr/libexec", path ? path : "");
+	char *rest = folders, *folder;
+
+	while ((folder = strsep(&rest, ":"))) {
+		_cleanup_free_ char *program = xasprintf("%s/" PROGRAM, folder);
+
+		if (*folder == '/' && access(program, X_OK) == 0)
+			return steal_ptr(program);
+	}
+	return NULL;
+}
+
+static int qemu_probe(char *reason, size_t size)
+{
+	_cleanup_free_ char *program = find_program();
+	char kvm[160] = "";
+	bool accelerated = engine_kvm.probe(kvm, sizeof kvm) == 1;
+
+	if (!program)
+		(void)snprintf(reason, size, "no " PROGRAM " in PATH"); /* here and below: a cut reason is still one */
+	else
+		(void)snprintf(reason, size, "%s with %s", program, accelerated ? "KVM" : "emulation (TCG)");
+	return program ? 1 : 0;
+}
+
+/* An emulated guest's TSC is the host's: told its rate, the kernel need not measure it, and its clock is right. */
+static uint64_t measure_tsc_khz(void)
+{
+	uint64_t t0 = clock_now_ns(), c0 = __builtin_ia32_rdtsc(), t1, c1;
+
+	do {
+		t1 = clock_now_ns();
+		c1 = __builtin_ia32_rdtsc();
+	} while (t1 - t0 < CALIBRATE_NS);
+	return (c1 - c0) * 1000000 / (t1 - t0);
+}
+
+static void add(char ***argv, const char *option, char *owned_value)
+{
+	strv_push(argv, xstrdup(option));
+	if (owned_value)
+		strv_push(argv, owned_value);
+}
+
+/* JSON, since a path may hold what QEMU's own option syntax takes for its own. */
+static char *describe_disk(size_t i, const struct vm_disk *disk)
+{
+	struct json_writer *w = json_writer_new(true);
+	char name[16];
+
+	(void)snprintf(name, sizeof name, "disk%zu", i); /* always fits */
+	json_begin_object(w, NULL);
+	json_put_string(w, "driver", "raw");
+	json_put_string(w, "node-name", name);
+	json_put_bool(w, "read-only", disk->read_only);
+	json_begin_object(w, "file");
+	json_put_string(w, "driver", "file");
+	json_put_string(w, "filename", disk->path);
+	json_put_string(w, "locking", disk->read_only ? "off" : "on");
+	json_put_bool(w, "read-only", disk->read_only);
+	json_end(w);
+	json_end(w);
+	return json_writer_finish(w, NULL);
+}
+
+/* Devices take the machine's virtio slots in order, which is the order in which the guest finds them. */
+static void add_devices(char ***argv, const struct vm_config *config)
+{
+	size_t slot = 0;
+
+	for (size_t i = 0; i < config->n_disks; i++) {
+		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
+		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu,bus=virtio-mmio-bus.%zu", i, slot++));
+	}
+	add(argv, "-chardev", xasprintf("socket,id=agent,fd=%d", AGENT_FD));
+	add(argv, "-device", xasprintf("virtio-serial-device,max_ports=2,bus=virtio-mmio-bus.%zu", slot++));
+	add(argv, "-device", xstrdup("virtserialport,chardev=agent,name=" AGENT_PORT_NAME));
+	add(argv, "-object", xstrdup("rng-builtin,id=rng"));
+	add(argv, "-device", xasprintf("virtio-rng-device,rng=rng,bus=virtio-mmio-bus.%zu", slot));
+	if (config->log_fd >= 0) {
+		add(argv, "-add-fd", xasprintf("fd=%d,set=1", LOG_FD));
+		add(argv, "-chardev", xstrdup("file,id=log,path=/dev/fdset/1,append=on"));
+	} else {
+		add(argv, "-chardev", xstrdup("null,id=log"));
+	}
+	add(argv, "-serial", xstrdup("chardev:log"));
+}
+
+static char **make_argv(const struct vm_config *config, bool accelerated)
+{
+	bool acpi = !kernel_file_no_acpi(config->kernel_path);
+	char **argv = NULL;
+
+	add(&argv, PROGRAM, NULL);
+	add(&argv, "-name", xasprintf("bivalve-%s,debug-threads=off", config->name ? config->name : "guest"));
+	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off", acpi ? "on" : "off"));
+	add(&argv, "-nodefaults", NULL);
+	add(&argv, "-no-user-config", NULL);
+	add(&argv, "-no-reboot", NULL);
+	add(&argv, "-display", xstrdup("none"));
+	add(&argv, "-global", xstrdup("virtio-mmio.force-legacy=false"));
+	add(&argv, "-sandbox", xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+	add(&argv, "-accel", accelerated ? xstrdup("kvm") : xasprintf("tcg,thread=multi,tb-size=%d", TRANSLATION_MIB));
+	add(&argv, "-cpu", xstrdup(accelerated ? "host" : "max"));
+	add(&argv, "-smp", xasprintf("%u", config->vcpus));
+	add(&argv, "-m", xasprintf("%lluM", (unsigned long long)(config->memory_bytes >> 20)));
+	add(&argv, "-kernel", xstrdup(config->kernel_path));
+	add(&argv, "-initrd", xstrdup(config->initramfs_path));
+	add(&argv, "-append", accelerated ? xasprintf("console=ttyS0 random.trust_cpu=on %s", config->command_line)
+			: xasprintf("console=ttyS0 tsc_early_khz=%llu tsc=reliable no_timer_check random.trust_cpu=on "
+					"mitigations=off %s", (unsigned long long)measure_tsc_khz(), config->command_line));
+	add_devices(&argv, config);
+	return argv;
+}
+
+/* In the child; what fails is written to status_fd as an errno value. */
+static void become_qemu(const struct vm_config *config, const char *program, char *const argv[], pid_t parent,
+		int status_fd)
+{
+	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
+	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int log = fcntl(config->log_fd >= 0 ? config->log_fd : null, F_DUPFD_CLOEXEC, SAFE_FD), code;
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	for (int signo = 1; signo < NSIG; signo++)
+		(void)signal(signo, SIG_DFL); /* what cannot be set is so already */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid(); /* out of reach of a terminal's signals; a fresh child is no group leader */
+	status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, SAFE_FD);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && null >= 0 && dup2(null, 0) == 0 &&
+			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
+			dup2(agent, AGENT_FD) == AGENT_FD) {
+		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
+		(void)execve(program, argv, environment);
+	}
+	code = errno;
+	(void)fd_write_full(status_fd, &code, sizeof code); /* else the exit tells that something went wrong */
+	_exit(1);
+}
+
+static int check_files(const struct vm_config *config, struct error *err)
+{
+	int r = kernel_file_check(config->kernel_path, NULL, NULL, err);
+
+	if (r < 0)
+		return r;
+	if (access(config->initramfs_path, R_OK) < 0)
+		return error_sys(err, "cannot open the initramfs %s", config->initramfs_path);
+	for (size_t i = 0; i < config->n_disks; i++)
+		if (access(config->disks[i].path, config->disks[i].read_only ? R_OK : R_OK | W_OK) < 0)
+			return error_sys(err, "cannot open the disk %s", config->disks[i].path);
+	return 0;
+}
+
+static int qemu_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err)
+{
+	_cleanup_free_ char *program = find_program();
+	_cleanup_close_ int status_read = -1, status_write = -1;
+	_cleanup_strv_ char **argv = NULL;
+	pid_t pid, parent = getpid();
+	int status[2], code, pidfd, r = check_files(config, err);
+	char reason[160];
+
+	if (r < 0)
+		return r;
+	if (!program)
+		return error_set(err, ENOENT, "no " PROGRAM " in PATH");
+	argv = make_argv(config, engine_kvm.probe(reason, sizeof reason) == 1);
+	if (pipe2(status, O_CLOEXEC) < 0)
+		return error_sys(err, "cannot make a pipe");
+	status_read = status[0];
+	status_write = status[1];
+	pid = fork();
+	if (pid == 0)
+		become_qemu(config, program, argv, parent, status_write);
+	if (pid < 0)
+		return error_sys(err, "cannot fork");
+	close_cleanup(&status_write);
+	status_write = -1;
+	pidfd = pidfd_open_pid(pid);
+	if (fd_read_full(status_read, &code, sizeof code) == 0 && pidfd >= 0) {
+		*ret_pid = pid;
+		*ret_pidfd = pidfd;
+		return 0;
+	}
+	close_cleanup(&pidfd);
+	(void)kill(pid, SIGKILL); /* our child and not yet reaped */
+	(void)waitpid(pid, NULL, 0);
+	return error_set(err, ENOEXEC, "cannot run %s: %s", program, pidfd < 0 ? "no pidfd" : strerror(code));
+}
+
+const struct vm_engine engine_qemu = {
+	.name = "qemu",
+	.probe = qemu_probe,
+	.spawn = qemu_spawn,
+	.overhead_bytes = 384 << 20,
+};

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_GUEST_BOOT_H
+#define BIVALVE_GUEST_BOOT_H
+
+#include "runtime/base/error.h"
+
+/* From the kernel's first process to a system in which container_spawn() works. Each step runs once, in this order. */
+
+/* A root that can be pivoted away from, and the kernel's file systems. */
+int guest_mount_all(struct error *err);
+/* Loads /modules/list in order and frees their memory. What fails is said on the console; what it breaks shows later. */
+void guest_load_modules(void);
+/* Delegates the controllers and moves PID 1 out of their way. */
+int guest_setup_cgroups(struct error *err);
+void guest_loopback_up(void);
+/* Waits for the agent's port and for the host to be connected to it. Returns its descriptor, or -errno. */
+int guest_open_port(struct error *err);
+/* Mounts the image's disk at GUEST_IMAGE. */
+int guest_mount_image(struct error *err);
+
+#define GUEST_IMAGE "/run/image"
+
+/* Ends the machine; never returns. */
+void guest_power_off(void) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VM shell: the plan in a machine with a kernel of its own.
+ *
+ * Theory of operation. Three processes on the host stand for a workload:
+ *
+ *      launcher ——fork——→ monitor (instance.pid) ——engine.spawn——→ machine (instance.vmm_pid)
+ *         ↑  events          |  ↑                                     |  RAM, vCPUs, disks
+ *         +——————————————————+  +———— agent channel (frames) ———→ PID 1 in the guest ——container_spawn——→ workload
+ *
+ * The monitor is what the launcher sees of the workload: it exists before the workload runs, holds its standard
+ * streams, takes its signals and exits with its status. The machine is the engine's child, KVM or QEMU. PID 1 in the
+ * guest applies the same plan by the same code as the container shell.
+ *
+ * create() returns when the machine runs, not when the guest is up: the boot overlaps with whatever the launcher does.
+ * The workload starts when both the guest is ready and start() was called.
+ *
+ * Limits bind twice: inside, by the guest's cgroup v2 and the plan; outside, the machine's process is in a cgroup with
+ * room for the guest's RAM and the engine's overhead. Wall time is the launcher's.
+ *
+ * What this does not defend against: the host's root; side channels between machines; a launcher that is killed
+ * between fork and the write of state.json (the processes die with it; an empty cgroup may stay until `delete`).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "policies/enforce/cgroup.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/json.h"
+#include "runtime/model/backend.h"
+#include "vm-backend/engine.h"
+#include "vm-backend/vm_monitor.h"
+
+enum {
+	MIN_MEMORY_BYTES = 64 << 20,
+	DEFAULT_OVERHEAD_BYTES = 128 << 20,
+	MACHINE_PIDS = 256,      /* threads of the machine's process: vCPUs and block I/O */
+	MAX_VMM_JSON = 4096,
+	END_MS = 5000,           /* for a killed process to be gone */
+};
+
+static void vm_probe(struct json_writer *w)
+{
+	json_begin_object(w, "engines");
+	for (size_t i = 0; vm_engines[i]; i++) {
+		char reason[200] = "";
+		int usable = vm_engines[i]->probe(reason, sizeof reason);
+
+		json_begin_object(w, vm_engines[i]->name);
+		json_put_bool(w, "usable", usable == 1);
+		json_put_string(w, "reason", reason);
+		json_end(w);
+	}
+	json_end(w);
+}
+
+/* Devices that every kernel has by itself, the guest's too: null zero full random urandom, tty ptmx. */
+static bool is_common_device(const struct plan_device *d)
+{
+	static const struct {
+		unsigned major, minor;
+	} common[] = { { 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 }, { 1, 9 }, { 5, 0 }, { 5, 2 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(common); i++)
+		if (d->major == common[i].major && d->minor == common[i].minor)
+			return true;
+	return false;
+}
+
+static int check_shared(const struct plan *plan, struct error *err)
+{
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		if (!strcmp(plan->mounts[i].type, "bind"))
+			return error_set(err, EOPNOTSUPP, "mounts[%zu].destination: %s: the VM shell cannot share host "
+					"directories yet", i, plan->mounts[i].destination);
+	for (size_t i = 0; i < plan->n_devices; i++)
+		if (!is_common_device(&plan->devices[i]))
+			return error_set(err, EOPNOTSUPP, "devices[%zu].path: %s (%u:%u): the VM shell cannot pass on devices "
+					"of the host", i, plan->devices[i].path, (unsigned)plan->devices[i].major,
+					(unsigned)plan->devices[i].minor);
+	if (plan->network == NETWORK_HOST)
+		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use none");
+	return 0;
+}
+
+static int vm_check(const struct plan *plan, struct error *err)
+{
+	char reason[200];
+	int r = check_shared(plan, err);
+
+	if (r < 0)
+		return r;
+	if (plan->vm.memory_bytes < MIN_MEMORY_BYTES)
+		return error_set(err, EINVAL, "vm.memory_bytes: %llu: a guest needs at least %d MiB",
+				(unsigned long long)plan->vm.memory_bytes, MIN_MEMORY_BYTES >> 20);
+	if (plan->vm.vcpus > VM_MAX_VCPUS)
+		return error_set(err, EINVAL, "vm.vcpus: %llu: at most %d", (unsigned long long)plan->vm.vcpus, VM_MAX_VCPUS);
+	if (!plan->vm.kernel_path || access(plan->vm.kernel_path, R_OK) < 0)
+		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
+				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
+	if (!plan->vm.initramfs_path)
+		return error_set(err, EINVAL, "vm.initramfs_path: missing");
+	if (!plan->root.disk)
+		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none for "
+				"%s", plan->root.image ? plan->root.image : "this root");
+	return vm_engine_choose(plan->vm.engine, reason, sizeof reason, err) ? 0 : -err->code;
+}
+
+/* What create() gathers; everything but what went to the instance is closed at the end. */
+struct creation {
+	const struct vm_engine *engine;
+	struct cgroup_host cgroups;
+	int event_fd, start_fd, ready_read, ready_write; /* the monitor's ends, and ours of the answer's pipe */
+	int stdio[3];            /* for the monitor: borrowed, or the terminal's slave */
+	int slave;
+};
+
+static void creation_release(struct creation *c)
+{
+	close_cleanup(&c->event_fd);
+	close_cleanup(&c->start_fd);
+	close_cleanup(&c->ready_read);
+	close_cleanup(&c->ready_write);
+	close_cleanup(&c->slave);
+}
+
+static int choose_engine(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	char reason[200];
+
+	c->engine = vm_engine_choose(plan->vm.engine, reason, sizeof reason, err);
+	if (!c->engine)
+		return -err->code;
+	free(in->engine);
+	free(in->engine_reason);
+	in->engine = xstrdup(c->engine->name);
+	in->engine_reason = xstrdup(reason);
+	return 0;
+}
+
+/* The outer limits: the machine's process may use what the plan allows, plus what running a machine takes. */
+static int make_cgroup(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	struct plan_resources outer = plan->resources;
+	int r;
+
+	if (!outer.memory_bytes && !outer.cpu_quota_us && !outer.cpu_weight && !outer.pids)
+		return 0;
+	cgroup_probe(&c->cgroups);
+	if (outer.memory_bytes)
+		outer.memory_bytes = plan->vm.memory_bytes +
+				(c->engine->overhead_bytes ? c->engine->overhead_bytes : DEFAULT_OVERHEAD_BYTES);
+	outer.pids = c->cgroups.pids ? MACHINE_PIDS : 0; /* the plan's own limit binds in the guest */
+	in->cgroup = xasprintf("bivalve/%s", in->id);
+	r = instance_save(in, err);
+	if (r == 0)
+		r = cgroup_create(&c->cgroups, in->cgroup, &outer, err);
+	if (r < 0)
+		free(steal_ptr(in->cgroup));
+	return r < 0 ? error_prefix(err, "resources, outside the machine") : 0;
+}
+
+static int open_channels(struct instance *in, struct creation *c, struct error *err)
+{
+	int events[2], start[2], ready[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0)
+		return error_sys(err, "cannot make the event socket");
+	in->live.event_fd = events[0];
+	c->event_fd = events[1];
+	if (pipe2(start, O_CLOEXEC) < 0)
+		return error_sys(err, "cannot make the start pipe");
+	c->start_fd = start[0];
+	in->live.start_fd = start[1];
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return error_sys(err, "cannot make a pipe");
+	c->ready_read = ready[0];
+	c->ready_write = ready[1];
+	return 0;
+}
+
+/* A terminal of the host between the launcher and the monitor. The line discipline is the guest's: ours is raw. */
+static int open_terminal(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	struct winsize size = { .ws_row = (unsigned short)plan->process.rows, .ws_col = (unsigned short)plan->process.columns };
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct termios raw;
+
+	if (master < 0 || unlockpt(master) < 0) {
+		int r = error_sys(err, "cannot make a terminal");
+
+		close_cleanup(&master);
+		return r;
+	}
+	in->live.console_fd = master;
+	c->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (c->slave < 0 || tcgetattr(c->slave, &raw) < 0)
+		return error_sys(err, "cannot open the terminal");
+	cfmakeraw(&raw);
+	if (tcsetattr(c->slave, TCSANOW, &raw) < 0)
+		return error_sys(err, "cannot set up the terminal");
+	if (size.ws_row && size.ws_col)
+		(void)ioctl(c->slave, TIOCSWINSZ, &size); /* the launcher sets the real size later */
+	c->stdio[0] = c->slave;
+	c->stdio[1] = c->stdio[2] = -1;
+	return 0;
+}
+
+/* Moves fd to a number from base on, so that the others can be put below. */
+static int move_up(int fd, int base)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, base);
+}
+
+/*
+ * In the child: standard streams that say nothing, our descriptors at fixed places, no other ones. Standard error is
+ * the launcher's, for BIVALVE_VM_LOG alone.
+ */
+static void arrange_fds(struct vm_monitor_start *s)
+{
+	enum { FIRST = 3, COUNT = 6, SAFE = 64 };
+	int *const kept[COUNT] = { &s->event_fd, &s->start_fd, &s->ready_fd, &s->stdio[0], &s->stdio[1], &s->stdio[2] };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; i < COUNT; i++)
+		*kept[i] = move_up(*kept[i], SAFE);
+	for (int i = 0; i < COUNT; i++)
+		if (*kept[i] >= 0)
+			*kept[i] = dup3(*kept[i], FIRST + i, O_CLOEXEC);
+	if (null >= 0) {
+		(void)dup2(null, 0); /* these four cannot fail with descriptors that are open */
+		(void)dup2(null, 1);
+	}
+	for (int i = 0; i < COUNT; i++)
+		if (*kept[i] < 0)
+			(void)close(FIRST + i);
+	(void)syscall(SYS_close_range, FIRST + COUNT, ~0u, 0);
+}
+
+static int fork_monitor(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	struct vm_monitor_start start = { .plan = plan, .engine = c->engine, .dir = in->dir, .parent = getpid(),
+		.stdio = { c->stdio[0], c->stdio[1], c->stdio[2] }, .event_fd = c->event_fd, .start_fd = c->start_fd,
+		.ready_fd = c->ready_write };
+	sigset_t all, old;
+	pid_t pid;
+
+	(void)sigfillset(&all); /* cannot fail, nor can the next with it */
+	(void)sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
+	pid = fork();
+	if (pid == 0) {
+		arrange_fds(&start);
+		vm_monitor_run(&start);
+	}
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0)
+		return error_sys(err, "cannot fork the monitor");
+	in->pid = (uint64_t)pid;
+	(void)pid_start_time(pid, &in->pid_start); /* without /proc the pid alone must do */
+	in->live.pidfd = pidfd_open_pid(pid);
+	close_cleanup(&c->ready_write);
+	c->ready_write = -1;
+	return in->live.pidfd < 0 ? error_set(err, -in->live.pidfd, "cannot open the monitor's pidfd") : 0;
+}
+
+static int await_machine(struct instance *in, struct creation *c, struct error *err)
+{
+	struct vm_monitor_ready ready;
+
+	if (fd_read_full(c->ready_read, &ready, sizeof ready) != (ssize_t)sizeof ready)
+		return error_set(err, EIO, "vm: the monitor died");
+	if (ready.machine <= 0) {
+		*err = ready.error;
+		return -err->code;
+	}
+	in->vmm_pid = (uint64_t)ready.machine;
+	(void)pid_start_time(ready.machine, &in->vmm_pid_start); /* as for the monitor */
+	return in->cgroup ? cgroup_attach(&c->cgroups, in->cgroup, ready.machine, err) : 0;
+}
+
+static int vm_delete(const struct instance *in, struct error *err);
+
+static int vm_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
+{
+	struct creation c = { .event_fd = -1, .start_fd = -1, .ready_read = -1, .ready_write = -1, .slave = -1,
+		.stdio = { stdio[0], stdio[1], stdio[2] } };
+	int r = choose_engine(plan, in, &c, err);
+
+	if (r == 0)
+		r = make_cgroup(plan, in, &c, err);
+	if (r == 0)
+		r = open_channels(in, &c, err);
+	if (r == 0 && plan->process.terminal)
+		r = open_terminal(plan, in, &c, err);
+	if (r == 0)
+		r = fork_monitor(plan, in, &c, err);
+	if (r == 0)
+		r = await_machine(in, &c, err);
+	creation_release(&c);
+	if (r < 0)
+		(void)vm_delete(in, NULL); /* the first error is the one to tell */
+	return r;
+}
+
+static int vm_start(struct instance *in, struct error *err)
+{
+	int r = fd_write_full(in->live.start_fd, "", 1);
+
+	close_cleanup(&in->live.start_fd);
+	in->live.start_fd = -1;
+	return r < 0 ? error_set(err, -r, "vm: the monitor does not take the start: %s", strerror(-r)) : 0;
+}
+
+/* A pidfd of the process that had this pid and start time; -ESRCH when it is gone. */
+static int open_process(uint64_t pid, uint64_t start)
+{
+	uint64_t now_start;
+	int pidfd = pid ? pidfd_open_pid((pid_t)pid) : -ESRCH;
+
+	if (pidfd >= 0 && start && (pid_start_time((pid_t)pid, &now_start) < 0 || now_start != start)) {
+		(void)close(pidfd); /* another process has the number now */
+		return -ESRCH;
+	}
+	return pidfd;
+}
+
+static int vm_kill(const struct instance *in, int signo, struct error *err)
+{
+	siginfo_t info = { .si_signo = VM_RELAY_SIGNAL, .si_code = SI_QUEUE };
+	_cleanup_close_ int pidfd = open_process(in->pid, in->pid_start);
+
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = signo;
+	if (pidfd < 0)
+		return error_set(err, -pidfd, "the workload is gone");
+	if (syscall(SYS_pidfd_send_signal, pidfd, VM_RELAY_SIGNAL, &info, 0) < 0)
+		return error_sys(err, "cannot signal the workload");
+	return 0;
+}
+
+static void vm_account(const struct instance *in, struct report *report)
+{
+	_cleanup_free_ char *path = xasprintf("%s/vmm.json", in->dir);
+	_cleanup_json_ struct json *j = NULL;
+	const struct json *cpu, *rss;
+
+	if (json_parse_file(AT_FDCWD, path, MAX_VMM_JSON, &j, NULL) < 0)
+		return; /* the monitor was killed: not known */
+	cpu = json_get(j, "cpu_us");
+	rss = json_get(j, "peak_rss_bytes");
+	if (cpu && cpu->type == JSON_INT)
+		report->vmm_cpu_us = (uint64_t)cpu->integer;
+	if (rss && rss->type == JSON_INT)
+		report->vmm_peak_rss_bytes = (uint64_t)rss->integer;
+}
+
+/* Kills a process and waits until it is gone; reaps it if it is ours. */
+static int end_process(uint64_t pid, uint64_t start, const char *what, struct error *err)
+{
+	_cleanup_close_ int pidfd = open_process(pid, start);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int r;
+
+	if (pidfd == -ESRCH)
+		return 0;
+	if (pidfd < 0)
+		return error_set(err, -pidfd, "cannot open %s (pid %llu)", what, (unsigned long long)pid);
+	r = pidfd_kill(pidfd, SIGKILL);
+	if (r < 0 && r != -ESRCH)
+		return error_set(err, -r, "cannot kill %s (pid %llu): %s", what, (unsigned long long)pid, strerror(-r));
+	if (poll(&p, 1, END_MS) == 0)
+		return error_set(err, ETIMEDOUT, "%s (pid %llu) does not end", what, (unsigned long long)pid);
+	(void)waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG); /* ECHILD: somebody else's */
+	return 0;
+}
+
+static int vm_delete(const struct instance *in, struct error *err)
+{
+	int r = end_process(in->pid, in->pid_start, "the monitor", err);
+	int r2 = end_process(in->vmm_pid, in->vmm_pid_start, "the machine", r < 0 ? NULL : err);
+	struct cgroup_host host;
+
+	if (r == 0)
+		r = r2;
+	if (r < 0 || !in->cgroup)
+		return r;
+	cgroup_probe(&host);
+	r = cgroup_kill(&host, in->cgroup, err);
+	return r < 0 && r != -ENOENT ? r : cgroup_remove(&host, in->cgroup, err);
+}
+
+const struct backend vm_backend = {
+	.name = "vm",
+	.probe = vm_probe,
+	.check = vm_check,
+	.create = vm_create,
+	.start = vm_start,
+	.kill = vm_kill,
+	.account = vm_account,
+	.delete = vm_delete,
+};

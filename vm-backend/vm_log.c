@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bounded log of one machine. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/path.h"
+#include "vm-backend/agent_host.h"
+#include "vm-backend/vm_log.h"
+
+enum { TAIL_LINES = 6 };
+
+void vm_log_init(struct vm_log *log, int fd, int copy_fd)
+{
+	*log = (struct vm_log){ .fd = fd, .copy_fd = copy_fd };
+	(void)fd_set_nonblock(fd, true); /* a pipe of ours: cannot fail */
+}
+
+void vm_log_release(struct vm_log *log)
+{
+	close_cleanup(&log->fd);
+	free(log->text);
+	*log = (struct vm_log){ .fd = -1, .copy_fd = -1 };
+}
+
+static void forget_oldest(struct vm_log *log)
+{
+	size_t drop = log->len > VM_LOG_BYTES ? log->len - VM_LOG_BYTES : 0;
+
+	memmove(log->text, log->text + drop, log->len - drop);
+	log->len -= drop;
+}
+
+void vm_log_read(struct vm_log *log)
+{
+	ssize_t n = 1;
+
+	if (!log->text)
+		log->text = xcalloc(1, 2 * VM_LOG_BYTES);
+	while (n > 0) {
+		if (log->len == 2 * VM_LOG_BYTES)
+			forget_oldest(log);
+		n = read(log->fd, log->text + log->len, 2 * VM_LOG_BYTES - log->len);
+		if (n > 0 && log->copy_fd >= 0)
+			(void)fd_write_full(log->copy_fd, log->text + log->len, (size_t)n); /* a debugging aid */
+		if (n > 0)
+			log->len += (size_t)n;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	(void)close(log->fd); /* read only */
+	log->fd = -1;
+}
+
+int vm_log_save(const struct vm_log *log, const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/kernel.log", dir);
+	size_t skip = log->len > VM_LOG_BYTES ? log->len - VM_LOG_BYTES : 0;
+
+	return log->len ? file_write_atomic(AT_FDCWD, path, log->text + skip, log->len - skip, 0600, NULL) : 0;
+}
+
+/* Where the last TAIL_LINES lines of the text begin, empty ones and line ends at the very end not counted. */
+static const char *find_tail(const struct vm_log *log, const char **ret_end)
+{
+	const char *end = log->text + log->len, *start;
+	int lines = 0;
+
+	while (end > log->text && strchr("\r\n ", end[-1]))
+		end--;
+	for (start = end; start > log->text; start--)
+		if (start[-1] == '\n' && ++lines == TAIL_LINES)
+			break;
+	*ret_end = end;
+	return start;
+}
+
+void vm_log_tail(const struct vm_log *log, char *ret, size_t size)
+{
+	const char *end, *start;
+	size_t n = 0;
+
+	*ret = '\0';
+	if (log->len == 0)
+		return;
+	start = find_tail(log, &end);
+	if ((size_t)(end - start) > size / 2) /* the end says more than the beginning; " | " may triple what is kept */
+		start = end - size / 2;
+	for (; start < end && n + 4 < size; start++) {
+		if (*start == '\n') {
+			memcpy(ret + n, " | ", 3);
+			n += 3;
+		} else if (*start != '\r' && *start != '\0') {
+			ret[n++] = *start;
+		}
+	}
+	ret[n] = '\0';
+	agent_text_clean(ret);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_MONITOR_H
+#define BIVALVE_VM_MONITOR_H
+
+#include <signal.h>
+
+#include "runtime/model/instance.h"
+#include "runtime/model/plan.h"
+#include "vm-backend/engine.h"
+
+/*
+ * The monitor: the process that stands for the workload on this host. It starts the machine, joins the workload's
+ * streams to its own, passes signals on, and exits with the workload's status.
+ */
+
+/* Sent with sigqueue(3) to the monitor, its value is the signal for the workload: how SIGKILL and SIGSTOP get there. */
+#define VM_RELAY_SIGNAL (SIGRTMIN + 1)
+
+/* What the monitor gets from the process that forks it; it owns the descriptors. */
+struct vm_monitor_start {
+	const struct plan *plan;
+	const struct vm_engine *engine;
+	const char *dir;         /* the instance's folder */
+	pid_t parent;            /* dies with it */
+	int stdio[3];            /* the workload's; with a terminal stdio[0] is its slave and the others -1 */
+	int event_fd;            /* to the supervisor */
+	int start_fd;            /* a byte: go; end of file: never */
+	int ready_fd;            /* struct vm_monitor_ready goes here once the machine runs */
+};
+
+/* The answer to the forking process. Its end of file without an answer: the monitor died. */
+struct vm_monitor_ready {
+	pid_t machine;           /* 0: it could not be started, see error */
+	struct error error;
+};
+
+/* Runs in the forked child, all signals blocked. */
+void vm_monitor_run(const struct vm_monitor_start *start) __attribute__((noreturn));
+
+#endif
