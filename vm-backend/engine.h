@@ -2,6 +2,9 @@
 #ifndef BIVALVE_VM_ENGINE_H
 #define BIVALVE_VM_ENGINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "runtime/base/error.h"
@@ -43,6 +46,8 @@ struct vm_engine {
 	int (*spawn)(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err);
 	/* What the process needs beside the guest's RAM, for the memory limit around it; 0: a moderate default. */
 	uint64_t overhead_bytes;
+	/* The engine cannot see when the kernel is entered: that milestone comes from the guest's own clock. */
+	bool entry_unseen;
 };
 
 extern const struct vm_engine engine_kvm, engine_qemu;

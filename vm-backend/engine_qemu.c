@@ -101,20 +101,21 @@ static char *describe_disk(size_t i, const struct vm_disk *disk)
 	return json_writer_finish(w, NULL);
 }
 
-/* Devices take the machine's virtio slots in order, which is the order in which the guest finds them. */
+/*
+ * QEMU fills its virtio slots from the last to the first, and the guest probes them from the first: what is added last
+ * is found first. So the disks come last and backwards. (The lowest slots by name get no interrupts with ACPI.)
+ */
 static void add_devices(char ***argv, const struct vm_config *config)
 {
-	size_t slot = 0;
-
-	for (size_t i = 0; i < config->n_disks; i++) {
-		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
-		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu,bus=virtio-mmio-bus.%zu", i, slot++));
-	}
-	add(argv, "-chardev", xasprintf("socket,id=agent,fd=%d", AGENT_FD));
-	add(argv, "-device", xasprintf("virtio-serial-device,max_ports=2,bus=virtio-mmio-bus.%zu", slot++));
-	add(argv, "-device", xstrdup("virtserialport,chardev=agent,name=" AGENT_PORT_NAME));
 	add(argv, "-object", xstrdup("rng-builtin,id=rng"));
-	add(argv, "-device", xasprintf("virtio-rng-device,rng=rng,bus=virtio-mmio-bus.%zu", slot));
+	add(argv, "-device", xstrdup("virtio-rng-device,rng=rng"));
+	add(argv, "-chardev", xasprintf("socket,id=agent,fd=%d", AGENT_FD));
+	add(argv, "-device", xstrdup("virtio-serial-device,max_ports=2"));
+	add(argv, "-device", xstrdup("virtserialport,chardev=agent,name=" AGENT_PORT_NAME));
+	for (size_t i = config->n_disks; i-- > 0;) {
+		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
+		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu", i));
+	}
 	if (config->log_fd >= 0) {
 		add(argv, "-add-fd", xasprintf("fd=%d,set=1", LOG_FD));
 		add(argv, "-chardev", xstrdup("file,id=log,path=/dev/fdset/1,append=on"));
@@ -233,4 +234,5 @@ const struct vm_engine engine_qemu = {
 	.probe = qemu_probe,
 	.spawn = qemu_spawn,
 	.overhead_bytes = 384 << 20,
+	.entry_unseen = true,
 };

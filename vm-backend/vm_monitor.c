@@ -118,10 +118,10 @@ static void on_agent(struct monitor *m, const struct pollfd *fds)
 		return;
 	}
 	if (m->agent.ready && !was_ready) {
-		struct backend_event entered = { .kind = EVENT_MILESTONE, .text = "guest-clock-started" };
+		struct backend_event entered = { .kind = EVENT_MILESTONE, .text = "kernel-entered" };
 		uint64_t now = clock_now_ns();
 
-		if (m->agent.uptime_ns < now - m->spawned_ns) {
+		if (m->start->engine->entry_unseen && m->agent.uptime_ns < now - m->spawned_ns) {
 			entered.at_ns = now - m->agent.uptime_ns;
 			(void)backend_event_send(m->start->event_fd, &entered); /* the supervisor may be gone */
 		}
