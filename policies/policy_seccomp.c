@@ -14,6 +14,10 @@ enum { MAX_RULES = 1024, MAX_ARGUMENTS = 64, ERRNO_NAMES = 134 };
 static const char *const actions[] = {
 	[SECCOMP_ALLOW] = "allow", [SECCOMP_ERRNO] = "errno", [SECCOMP_KILL] = "kill", [SECCOMP_LOG] = "log", NULL,
 };
+static const char *const rule_actions[] = {
+	[SECCOMP_ALLOW] = "allow", [SECCOMP_ERRNO] = "errno", [SECCOMP_KILL] = "kill", [SECCOMP_LOG] = "log",
+	[SECCOMP_DEFAULT] = "default", NULL,
+};
 static const char *const compares[] = {
 	[SECCOMP_NE] = "ne", [SECCOMP_LT] = "lt", [SECCOMP_LE] = "le", [SECCOMP_EQ] = "eq", [SECCOMP_GE] = "ge",
 	[SECCOMP_GT] = "gt", [SECCOMP_MASKED_EQ] = "masked_eq", NULL,
@@ -158,7 +162,7 @@ static int read_arguments(const struct document *d, const struct json *j, void *
 static const struct key rule_keys[] = {
 	{ "comment", KEY_CUSTOM, 0, .read = read_comment },
 	{ "syscalls", KEY_ARRAY, AT(struct seccomp_rule, syscalls) },
-	{ "action", KEY_ENUM, AT(struct seccomp_rule, action), .names = actions },
+	{ "action", KEY_ENUM, AT(struct seccomp_rule, action), .names = rule_actions },
 	{ "errno", KEY_CUSTOM, AT(struct seccomp_rule, error), .read = read_errno },
 	{ "arguments", KEY_CUSTOM, 0, .read = read_arguments },
 	{ "capability", KEY_CUSTOM, 0, .read = read_capability },
@@ -187,7 +191,7 @@ static int read_rule(const struct document *d, const struct json *j, struct secc
 	if (!rule->syscalls || !rule->syscalls[0])
 		return schema_refuse(d, j, err, "\"syscalls\" is required: the names that the rule is for");
 	if (!json_get(j, "action"))
-		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log");
+		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log, default");
 	if (rule->error && rule->action != SECCOMP_ERRNO)
 		return schema_refuse(d, json_get(j, "errno"), err, "belongs to the action \"errno\"");
 	return check_syscalls(d, json_get(j, "syscalls"), err);

@@ -11,6 +11,7 @@
  *         -> of each group: what stands before the last unconditional entry is dropped
  *         -> two entries of different actions must exclude each other, or the profile is refused
  *         -> entries equal to the default action are left out -> seccomp_rule_add
+ *         -> the program is run against the entries (seccomp_verify.c)
  *
  * Only the native ABI is in the filter: i386's int 0x80 and x32's numbers end the process. They are separate doors to
  * the same kernel, and a filter that forgets one of them is none.
@@ -34,6 +35,7 @@
 
 #include "policies/enforce/seccomp.h"
 #include "policies/enforce/seccomp_cache.h"
+#include "policies/enforce/seccomp_verify.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 
@@ -49,6 +51,7 @@ static const enum scmp_compare compares[] = {
 	[SECCOMP_GE] = SCMP_CMP_GE, [SECCOMP_GT] = SCMP_CMP_GT, [SECCOMP_MASKED_EQ] = SCMP_CMP_MASKED_EQ,
 };
 
+/* error of rules and defaults alike; SECCOMP_DEFAULT is resolved by rule_action(). */
 static uint32_t action_of(int action, uint64_t error)
 {
 	switch ((enum seccomp_action)action) {
@@ -59,9 +62,17 @@ static uint32_t action_of(int action, uint64_t error)
 	case SECCOMP_ERRNO:
 		return SCMP_ACT_ERRNO((uint32_t)(error ? error : EPERM));
 	case SECCOMP_KILL:
+	case SECCOMP_DEFAULT:
 		break;
 	}
 	return SCMP_ACT_KILL_PROCESS;
+}
+
+static uint32_t rule_action(const struct seccomp_profile *profile, const struct seccomp_rule *rule)
+{
+	if (rule->action == SECCOMP_DEFAULT)
+		return action_of(profile->default_action, profile->default_error);
+	return action_of(rule->action, rule->error);
 }
 
 static bool applies(const struct seccomp_rule *rule, uint64_t capabilities)
@@ -109,9 +120,9 @@ static int check_rule(const struct seccomp_rule *rule, struct error *err)
 
 /* ---- the canonical text: the key of the cache ---- */
 
-static void write_rule(struct strbuf *text, const struct seccomp_rule *rule)
+static void write_rule(struct strbuf *text, const struct seccomp_rule *rule, uint32_t action)
 {
-	strbuf_printf(text, "\n%x", action_of(rule->action, rule->error));
+	strbuf_printf(text, "\n%x", action);
 	for (size_t i = 0; i < rule->n_arguments; i++)
 		strbuf_printf(text, " [%llu %d %llx %llx]", (unsigned long long)rule->arguments[i].index,
 				rule->arguments[i].compare, (unsigned long long)rule->arguments[i].value,
@@ -132,23 +143,14 @@ static void write_text(struct strbuf *text, const struct seccomp_profile *profil
 			v->micro, seccomp_arch_native(), action_of(profile->default_action, profile->default_error));
 	for (size_t i = 0; i < profile->n_rules; i++)
 		if (applies(&profile->rules[i], capabilities))
-			write_rule(text, &profile->rules[i]);
+			write_rule(text, &profile->rules[i], rule_action(profile, &profile->rules[i]));
 	strbuf_puts(text, "\n");
 }
 
 /* ---- entries: one for each system call and rule ---- */
 
-struct entry {
-	int nr;
-	size_t order;                        /* in the document */
-	const char *name;
-	uint32_t action;
-	const struct seccomp_argument *args; /* each index at most once */
-	size_t n_args;
-};
-
 struct entries {
-	struct entry *items;
+	struct seccomp_entry *items;
 	size_t n;
 };
 
@@ -164,7 +166,7 @@ static bool index_repeats(const struct seccomp_rule *rule)
 	return false;
 }
 
-static void add_entry(struct entries *e, struct entry entry)
+static void add_entry(struct entries *e, struct seccomp_entry entry)
 {
 	if ((e->n & (e->n - 1)) == 0) /* full at each power of two */
 		e->items = xreallocarray(e->items, e->n ? e->n * 2 : 1, sizeof *e->items);
@@ -172,10 +174,10 @@ static void add_entry(struct entries *e, struct entry entry)
 	e->items[e->n++] = entry;
 }
 
-static int add_rule(struct entries *e, const struct seccomp_rule *rule, struct error *err)
+static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t action, struct error *err)
 {
 	bool alternatives = index_repeats(rule);
-	struct entry entry = { .action = action_of(rule->action, rule->error) };
+	struct seccomp_entry entry = { .action = action };
 
 	strv_foreach(name, rule->syscalls) {
 		size_t parts = alternatives ? rule->n_arguments : 1;
@@ -197,7 +199,7 @@ static int add_rule(struct entries *e, const struct seccomp_rule *rule, struct e
 
 static int compare_entries(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
+	const struct seccomp_entry *x = a, *y = b;
 
 	if (x->nr != y->nr)
 		return x->nr < y->nr ? -1 : 1;
@@ -234,26 +236,15 @@ static bool range_of(const struct seccomp_argument *a, uint64_t *lo, uint64_t *h
 	return true;
 }
 
-static bool satisfies(const struct seccomp_argument *a, uint64_t value)
-{
-	uint64_t lo, hi;
-
-	if (a->compare == SECCOMP_NE)
-		return value != a->value;
-	if (a->compare == SECCOMP_MASKED_EQ)
-		return (value & a->value) == a->value_two;
-	return range_of(a, &lo, &hi) && value >= lo && value <= hi;
-}
-
 /* True only if no value satisfies both; may say false where a finer look would say true. */
 static bool exclude_each_other(const struct seccomp_argument *a, const struct seccomp_argument *b)
 {
 	uint64_t a_lo, a_hi, b_lo, b_hi;
 
 	if (a->compare == SECCOMP_EQ)
-		return !satisfies(b, a->value);
+		return !seccomp_satisfies(b, a->value);
 	if (b->compare == SECCOMP_EQ)
-		return !satisfies(a, b->value);
+		return !seccomp_satisfies(a, b->value);
 	if (a->compare == SECCOMP_MASKED_EQ && b->compare == SECCOMP_MASKED_EQ)
 		return ((a->value_two ^ b->value_two) & a->value & b->value) != 0;
 	if (!range_of(a, &a_lo, &a_hi) || !range_of(b, &b_lo, &b_hi))
@@ -261,7 +252,7 @@ static bool exclude_each_other(const struct seccomp_argument *a, const struct se
 	return a_hi < b_lo || b_hi < a_lo; /* NE and MASKED_EQ count as any value here */
 }
 
-static bool disjoint(const struct entry *a, const struct entry *b)
+static bool disjoint(const struct seccomp_entry *a, const struct seccomp_entry *b)
 {
 	for (size_t i = 0; i < a->n_args; i++)
 		for (size_t j = 0; j < b->n_args; j++)
@@ -272,7 +263,13 @@ static bool disjoint(const struct entry *a, const struct entry *b)
 
 /* ---- one system call ---- */
 
-static int add_to_filter(scmp_filter_ctx filter, const struct entry *e, struct error *err)
+struct pass {
+	uint32_t default_action;
+	scmp_filter_ctx filter; /* while it is built */
+	struct bytes program;   /* once it is */
+};
+
+static int add_to_filter(scmp_filter_ctx filter, const struct seccomp_entry *e, struct error *err)
 {
 	struct scmp_arg_cmp args[ARGUMENTS];
 	int r;
@@ -288,12 +285,14 @@ static int add_to_filter(scmp_filter_ctx filter, const struct entry *e, struct e
 	return 0;
 }
 
-/* group: the n entries of one system call, in the order of the document. */
-static int add_group(scmp_filter_ctx filter, const struct entry *group, size_t n, uint32_t default_action,
+/*
+ * group: the n entries of one system call, in the order of the document. Leaves the *ret_n entries at *ret_first that
+ * count, of which those of different actions exclude each other.
+ */
+static int settle_group(struct seccomp_entry *group, size_t n, uint32_t default_action, size_t *ret_first,
 		struct error *err)
 {
 	size_t first = 0;
-	int r = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (group[i].n_args == 0)
@@ -306,10 +305,39 @@ static int add_group(scmp_filter_ctx filter, const struct entry *group, size_t n
 				return error_set(err, EINVAL, "seccomp: %s: two rules of different actions can apply to "
 						"one call: give them conditions that exclude each other",
 						group[i].name);
-	for (size_t i = first; i < n && r == 0; i++)
-		if (group[i].action != default_action)
-			r = add_to_filter(filter, &group[i], err);
+	*ret_first = first;
+	return 0;
+}
+
+/* Calls fn for the settled entries of each system call. */
+static int for_each_group(struct entries *e, struct pass *pass, int (*fn)(struct pass *, struct seccomp_entry *, size_t,
+		struct error *), struct error *err)
+{
+	int r = 0;
+
+	for (size_t at = 0, n, first; at < e->n && r == 0; at += n) {
+		for (n = 1; at + n < e->n && e->items[at + n].nr == e->items[at].nr;)
+			n++;
+		r = settle_group(e->items + at, n, pass->default_action, &first, err);
+		if (r == 0)
+			r = fn(pass, e->items + at + first, n - first, err);
+	}
 	return r;
+}
+
+static int add_group(struct pass *pass, struct seccomp_entry *group, size_t n, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (group[i].action != pass->default_action)
+			r = add_to_filter(pass->filter, &group[i], err);
+	return r;
+}
+
+static int verify_group(struct pass *pass, struct seccomp_entry *group, size_t n, struct error *err)
+{
+	return seccomp_verify(&pass->program, seccomp_arch_native(), group, n, pass->default_action, err);
 }
 
 /* ---- the whole ---- */
@@ -345,10 +373,10 @@ static void release_filter(scmp_filter_ctx *filter)
 		seccomp_release(*filter);
 }
 
-static int build(const struct entries *entries, uint32_t default_action, struct bytes *ret, struct error *err)
+static int build(struct entries *entries, struct pass *pass, struct error *err)
 {
-	_cleanup_(release_filter) scmp_filter_ctx filter = seccomp_init(default_action);
-	int r = 0;
+	_cleanup_(release_filter) scmp_filter_ctx filter = seccomp_init(pass->default_action);
+	int r;
 
 	if (!filter)
 		return error_set(err, ENOMEM, "seccomp: libseccomp does not start");
@@ -357,28 +385,32 @@ static int build(const struct entries *entries, uint32_t default_action, struct 
 	if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0 ||
 			seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0)
 		return error_set(err, EOPNOTSUPP, "seccomp: libseccomp is older than 2.5");
-	for (size_t at = 0, n; at < entries->n && r == 0; at += n) {
-		for (n = 1; at + n < entries->n && entries->items[at + n].nr == entries->items[at].nr;)
-			n++;
-		r = add_group(filter, entries->items + at, n, default_action, err);
-	}
-	return r < 0 ? r : export(filter, ret, err);
+	pass->filter = filter;
+	r = for_each_group(entries, pass, add_group, err);
+	return r < 0 ? r : export(filter, &pass->program, err);
 }
 
 static int compile(const struct seccomp_profile *profile, uint64_t capabilities, struct bytes *ret, struct error *err)
 {
+	struct pass pass = { .default_action = action_of(profile->default_action, profile->default_error) };
 	struct entries entries = { 0 };
 	int r = 0;
 
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++)
 		if (applies(&profile->rules[i], capabilities))
-			r = add_rule(&entries, &profile->rules[i], err);
+			r = add_rule(&entries, &profile->rules[i], rule_action(profile, &profile->rules[i]), err);
 	if (r == 0) {
 		if (entries.n > 0)
 			qsort(entries.items, entries.n, sizeof *entries.items, compare_entries);
-		r = build(&entries, action_of(profile->default_action, profile->default_error), ret, err);
+		r = build(&entries, &pass, err);
 	}
+	if (r == 0)
+		r = for_each_group(&entries, &pass, verify_group, err);
 	free(entries.items);
+	if (r < 0)
+		free(pass.program.data);
+	else
+		*ret = pass.program;
 	return r;
 }
 

@@ -6,7 +6,8 @@
 
 /* System call filters. The only user of libseccomp is the compiler; loading needs none, so the guest has none. */
 
-enum seccomp_action { SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG };
+/* SECCOMP_DEFAULT, in rules only: what the profile's default says; without conditions it takes back earlier rules. */
+enum seccomp_action { SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG, SECCOMP_DEFAULT };
 enum seccomp_compare { SECCOMP_NE, SECCOMP_LT, SECCOMP_LE, SECCOMP_EQ, SECCOMP_GE, SECCOMP_GT, SECCOMP_MASKED_EQ };
 
 struct seccomp_argument {
@@ -34,7 +35,7 @@ struct seccomp_profile {
  *
  * Of several rules without arguments for one system call the last one decides. Rules with arguments that have
  * different actions must exclude each other, else -EINVAL: libseccomp would choose between them by an order of its
- * own. Conditions on the same argument within one rule are alternatives, as runc reads them. System calls that
+ * own. What it makes of conditions is run against them, and refused (-EINVAL) where it differs. Conditions on the same argument within one rule are alternatives, as runc reads them. System calls that
  * libseccomp or this machine does not know are skipped: callers that want them refused ask seccomp_syscall_known().
  * Calls by another ABI than the native one (i386, x32) end the process.
  *

@@ -117,7 +117,7 @@ static const struct error_case errors[] = {
 	{ V "\"seccomp\":{\"default\":\"kill\",\"errno\":\"EPERM\"}}", "seccomp.errno: belongs to the default \"errno\"" },
 	{ V "\"seccomp\":{\"errno\":\"EPREM\"}}", "seccomp.errno: not an error: a name as in errno(3), \"EPERM\", \"ENOSYS\", or 1 to 4095" },
 	{ RULES("{\"action\":\"allow\"}"), "seccomp.rules.add[0]: \"syscalls\" is required: the names that the rule is for" },
-	{ RULES("{\"syscalls\":[\"read\"]}"), "seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log" },
+	{ RULES("{\"syscalls\":[\"read\"]}"), "seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log, default" },
 	{ RULES("{\"syscalls\":[\"raed\"],\"action\":\"allow\"}"), "seccomp.rules.add[0].syscalls[0]: \"raed\": no such system call: names as in syscalls(2), known to this libseccomp" },
 	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"errno\":1}"), "seccomp.rules.add[0].errno: belongs to the action \"errno\"" },
 	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"capability\":\"!CAP_X\"}"), "with \"!\" in front for \"only without it\"" },

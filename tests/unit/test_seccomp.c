@@ -384,7 +384,7 @@ static uint32_t verdict(int action, uint64_t error)
 /* What the rules say, read as README.md describes them: the last rule that applies. */
 static uint32_t expected(const struct seccomp_profile *p, uint64_t caps, const char *name, const uint64_t args[6])
 {
-	uint32_t result = verdict(p->default_action, p->default_error);
+	uint32_t fallback = verdict(p->default_action, p->default_error), result = fallback;
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct seccomp_rule *r = &p->rules[i];
@@ -395,11 +395,11 @@ static uint32_t expected(const struct seccomp_profile *p, uint64_t caps, const c
 		if (!applies || !named)
 			continue;
 		if (r->n_arguments == 0)
-			result = verdict(p->default_action, p->default_error); /* whatever stood before */
+			result = fallback; /* whatever stood before */
 		for (size_t k = 0; k < r->n_arguments; k++)
 			applies = applies && holds(&r->arguments[k], args);
 		if (applies)
-			result = verdict(r->action, r->error);
+			result = r->action == SECCOMP_DEFAULT ? fallback : verdict(r->action, r->error);
 	}
 	return result;
 }
@@ -508,7 +508,7 @@ static void test_random_agree(void)
 		for (size_t i = 0; i < p.n_rules; i++) {
 			lists[i][0] = names[next_random() % ARRAY_LEN(names)];
 			rules[i].syscalls = lists[i];
-			rules[i].action = (int)(next_random() % 4);
+			rules[i].action = (int)(next_random() % 5);
 			rules[i].arguments = args[i];
 			rules[i].n_arguments = next_random() % 3;
 			for (size_t k = 0; k < rules[i].n_arguments; k++) {
