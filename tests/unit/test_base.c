@@ -32,7 +32,7 @@ static void test_json_refusals(void)
 	char deep[200];
 
 	memset(deep, '[', sizeof deep);
-	ok(refused("", 0, "empty"), "an empty document is refused");
+	ok(refused("", 0, "premature EOF"), "an empty document is refused");
 	ok(refused("{\"a\":1,\n\"a\":2}", 14, "doc:2: duplicate key: a"), "duplicate keys are refused with their line");
 	ok(refused("\"a\\u0000b\"", 10, "NUL"), "a NUL byte in a string is refused");
 	ok(refused("{\"a\\u0000\":1}", 13, "NUL"), "a NUL byte in a key is refused");
