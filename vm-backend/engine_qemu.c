@@ -84,7 +84,7 @@ static void add(char ***argv, const char *option, char *owned_value)
 static char *describe_disk(size_t i, const struct vm_disk *disk)
 {
 	struct json_writer *w = json_writer_new(true);
-	char name[16];
+	char name[32];
 
 	(void)snprintf(name, sizeof name, "disk%zu", i); /* always fits */
 	json_begin_object(w, NULL);
