@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmboot: boots a kernel by one engine and shows what comes out. For the lab, and for looking at a machine by hand.
+ *
+ *   vmboot [-e ENGINE] [-m MIB] [-c CPUS] [-d DISK]… [-D READ_ONLY_DISK]… [-a WORDS] [-n] [-s MIB] [-t SECONDS] KERNEL [INITRAMFS]
+ *   vmboot -p           only probe
+ *
+ *   -n  no log, hence no serial console         -s  echo MIB through the agent's channel and compare
+ *
+ * Prints the milestones, what the guest says on the agent's channel, and at the end times and the VMM's memory.
+ * Exit status: that of the machine, 2 if it could not start, 124 if it took too long.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/model/backend.h"
+#include "vm-backend/engine.h"
+
+struct stream {
+	uint64_t total, sent, received;
+	bool broken;
+};
+
+static uint8_t pattern(uint64_t at)
+{
+	return (uint8_t)(at * 2654435761U >> 13);
+}
+
+static void print_rss(pid_t pid, uint64_t ram)
+{
+	char path[64], line[256];
+	unsigned long long total = 0, kib, start = 0, end = 0, guest = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/smaps", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			continue;
+		if (sscanf(line, "Rss: %llu", &kib) == 1) {
+			total += kib;
+			if (end - start >= ram)
+				guest += kib;
+		}
+	}
+	if (f)
+		fclose(f);
+	printf("[vmboot: VMM resident %llu KiB, of that %llu KiB guest RAM: %llu KiB of its own]\n", total, guest,
+			total - guest);
+}
+
+static void echo(int fd, struct stream *s)
+{
+	uint8_t buf[65536];
+	ssize_t n;
+
+	while (s->sent < s->total) {
+		for (size_t i = 0; i < sizeof buf; i++)
+			buf[i] = pattern(s->sent + i);
+		n = send(fd, buf, s->total - s->sent < sizeof buf ? s->total - s->sent : sizeof buf,
+				MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n <= 0)
+			break;
+		s->sent += (uint64_t)n;
+	}
+	while ((n = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			s->broken |= buf[i] != pattern(s->received++);
+}
+
+static void show(int fd, const char *what)
+{
+	struct backend_event event;
+	char buf[4096];
+	ssize_t n;
+
+	if (what) {
+		while ((n = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
+			printf("[%s: ", what);
+			fwrite(buf, 1, (size_t)n, stdout);
+			printf("]\n");
+		}
+		return;
+	}
+	while (recv(fd, &event, sizeof event, MSG_DONTWAIT) == sizeof event)
+		printf("[event %u at %.3f ms: %s]\n", event.kind, (double)event.at_ns / 1e6, event.text);
+}
+
+static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *stream, const struct vm_config *config,
+		double seconds, uint64_t start)
+{
+	uint64_t deadline = start + (uint64_t)(seconds * 1e9);
+	bool told = false;
+	int status;
+
+	for (;;) {
+		struct pollfd fds[] = { { agent, POLLIN, 0 }, { events, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
+
+		if (stream->total && stream->sent < stream->total)
+			fds[0].events |= POLLOUT;
+		(void)poll(fds, 3, 100);
+		show(events, NULL);
+		if (stream->total)
+			echo(agent, stream);
+		else
+			show(agent, "agent");
+		if (!told && clock_now_ns() - start > 1500000000) {
+			told = true;
+			print_rss(pid, config->memory_bytes);
+		}
+		if (stream->total && stream->received >= stream->total) {
+			printf("[vmboot: %llu MiB there and back in %.2f s, %s]\n", (unsigned long long)stream->total >> 20,
+					(double)(clock_now_ns() - start) / 1e9, stream->broken ? "BROKEN" : "intact");
+			print_rss(pid, config->memory_bytes);
+			return stream->broken ? 1 : 0;
+		}
+		if (fds[2].revents)
+			break;
+		if (clock_now_ns() > deadline) {
+			printf("[vmboot: timed out]\n");
+			print_rss(pid, config->memory_bytes);
+			return 124;
+		}
+	}
+	if (waitpid(pid, &status, 0) < 0)
+		return 2;
+	printf("[vmboot: ended with status %#x after %.1f ms]\n", (unsigned)status,
+			(double)(clock_now_ns() - start) / 1e6);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+	struct vm_config config = { .name = "vmboot", .memory_bytes = 128 << 20, .vcpus = 1, .log_fd = 1,
+		.work_dir = "/tmp" };
+	const struct vm_engine *engine = &engine_kvm;
+	struct stream stream = { 0 };
+	struct rusage usage;
+	struct error err = { 0 };
+	char reason[256];
+	double seconds = 60;
+	int option, agent[2], events[2], pidfd, status;
+	uint64_t start;
+	pid_t pid;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	while ((option = getopt(argc, argv, "e:m:c:d:D:a:ns:t:p")) != -1) {
+		switch (option) {
+		case 'e':
+			engine = strcmp(optarg, "qemu") ? &engine_kvm : &engine_qemu;
+			break;
+		case 'm':
+			config.memory_bytes = strtoull(optarg, NULL, 10) << 20;
+			break;
+		case 'c':
+			config.vcpus = (unsigned)atoi(optarg);
+			break;
+		case 'd':
+		case 'D':
+			if (config.n_disks == VM_MAX_DISKS)
+				return 2;
+			config.disks[config.n_disks++] = (struct vm_disk){ optarg, option == 'D' };
+			break;
+		case 'a':
+			config.command_line = optarg;
+			break;
+		case 'n':
+			config.log_fd = -1;
+			break;
+		case 's':
+			stream.total = strtoull(optarg, NULL, 10) << 20;
+			break;
+		case 't':
+			seconds = atof(optarg);
+			break;
+		case 'p':
+			start = clock_now_ns();
+			status = engine->probe(reason, sizeof reason);
+			printf("%s: %d: %s (%.2f ms)\n", engine->name, status, reason,
+					(double)(clock_now_ns() - start) / 1e6);
+			return !status;
+		default:
+			return 2;
+		}
+	}
+	if (optind == argc)
+		return 2;
+	config.kernel_path = argv[optind];
+	config.initramfs_path = argv[optind + 1];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0 ||
+			socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0)
+		return 2;
+	config.agent_fd = agent[1];
+	config.event_fd = events[1];
+	start = clock_now_ns();
+	printf("[vmboot: start at %.3f ms]\n", (double)start / 1e6);
+	if (engine->spawn(&config, &pid, &pidfd, &err) < 0) {
+		printf("vmboot: %s (%d)\n", err.message, err.code);
+		return 2;
+	}
+	printf("[vmboot: spawned after %.2f ms]\n", (double)(clock_now_ns() - start) / 1e6);
+	close(agent[1]);
+	close(events[1]);
+	status = watch(pid, pidfd, agent[0], events[0], &stream, &config, seconds, start);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	getrusage(RUSAGE_CHILDREN, &usage);
+	printf("[vmboot: VMM used %.1f ms user, %.1f ms system]\n",
+			(double)usage.ru_utime.tv_sec * 1e3 + (double)usage.ru_utime.tv_usec / 1e3,
+			(double)usage.ru_stime.tv_sec * 1e3 + (double)usage.ru_stime.tv_usec / 1e3);
+	return status;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_ARCH_H
+#define BIVALVE_VM_ARCH_H
+
+#include <linux/audit.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/strbuf.h"
+
+/* What the portable part of the engine needs from an architecture. Nothing outside this folder knows x86. */
+
+struct kvm_run;
+struct machine;
+
+/* RAM has a hole for devices; what does not fit below it continues at its end. */
+#define ARCH_HOLE_START UINT64_C(0xc0000000)
+#define ARCH_HOLE_END   UINT64_C(0x100000000)
+/* The windows of virtio devices, one after the other. */
+#define ARCH_DEVICE_BASE UINT64_C(0xd0000000)
+
+/* What seccomp calls it. */
+#define ARCH_AUDIT AUDIT_ARCH_X86_64
+
+/* Interrupt of the n-th virtio window, n below ARCH_MAX_DEVICES. */
+enum { ARCH_MAX_DEVICES = 18 };
+unsigned arch_device_gsi(unsigned n);
+
+/* The interrupt controllers and legacy devices; after the VM is created, before memory and vCPUs. */
+int arch_vm_init(struct machine *machine, struct error *err);
+
+/* What the kernel is told about this machine on its command line, in front of all else. */
+void arch_command_line(const struct machine *machine, struct strbuf *line);
+
+/*
+ * Loads kernel, initramfs, command line and tables into RAM and sets machine->entry.
+ * -EINVAL, naming the file, if it is no kernel or does not fit.
+ */
+struct arch_entry {
+	uint64_t rip, rsi, rbx;
+	bool protected_mode;            /* 32-bit, by PVH; else 64-bit */
+};
+int arch_load(struct machine *machine, int kernel_fd, int initramfs_fd, const char *command_line, struct error *err);
+
+/* Gives a vCPU its identity and, if it is the first, its registers at the kernel's entry. */
+int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct error *err);
+
+/* Serves an exit that only this architecture has. False: none of its. */
+bool arch_vcpu_exit(struct machine *machine, struct kvm_run *run);
+
+/* Writes out what the serial port still holds. */
+void arch_flush(struct machine *machine);
+
+/* vm_engine.probe on an open /dev/kvm, see engine.h. */
+int arch_probe(int kvm_fd, char *reason, size_t size);
+
+#endif

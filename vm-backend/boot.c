@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Booting: what is loaded, and how the kernel learns of its devices. The tables always describe them. A kernel without
+ * ACPI cannot read those, and is told on its command line; a kernel with both would find each device twice (the second
+ * is refused, with an error in its log). So the command line lists them only for a kernel whose record in the store says
+ * "no ACPI", or when the caller's words say acpi=off.
+ */
+#include <fcntl.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "vm-backend/boot.h"
+#include "vm-backend/kernel/kernel.h"
+
+bool boot_has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = words; (at = strstr(at, word)); at += len)
+		if ((at == words || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+void boot_command_line(const struct machine *machine, bool list_devices, struct strbuf *line)
+{
+	const struct devices *devices = &machine->devices;
+	const char *words = machine->config->command_line ? machine->config->command_line : "";
+
+	arch_command_line(machine, line);
+	for (size_t i = 0; list_devices && i < devices->n_windows; i++)
+		strbuf_printf(line, " virtio_mmio.device=4K@%#llx:%u", (unsigned long long)devices->windows[i].base,
+				devices->windows[i].gsi);
+	if (*words)
+		strbuf_printf(line, " %s", words);
+}
+
+int boot_load(struct machine *machine, struct error *err)
+{
+	const struct vm_config *config = machine->config;
+	_cleanup_close_ int kernel = open(config->kernel_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_close_ int initramfs = -1;
+	_cleanup_strbuf_ struct strbuf line = { 0 };
+
+	if (kernel < 0)
+		return error_sys(err, "kernel: %s", config->kernel_path);
+	if (config->initramfs_path) {
+		initramfs = open(config->initramfs_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (initramfs < 0)
+			return error_sys(err, "initramfs: %s", config->initramfs_path);
+	}
+	boot_command_line(machine, boot_has_word(config->command_line ? config->command_line : "", "acpi=off") ||
+			kernel_file_no_acpi(config->kernel_path), &line);
+	return arch_load(machine, kernel, initramfs, line.text, err);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_BOOT_H
+#define BIVALVE_VM_BOOT_H
+
+#include <stdbool.h>
+
+#include "runtime/base/strbuf.h"
+#include "vm-backend/machine.h"
+
+/* Opens kernel and initramfs of machine->config and puts them into RAM. After devices_init, which places the devices. */
+int boot_load(struct machine *machine, struct error *err);
+
+/*
+ * The kernel's command line: the architecture's words, the devices if list_devices, then the caller's, which so have
+ * the last word.
+ */
+void boot_command_line(const struct machine *machine, bool list_devices, struct strbuf *line);
+/* Whether the words of a command line contain word ("acpi=off"). */
+bool boot_has_word(const char *words, const char *word);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The devices of a machine. They are found by the guest in the order of their windows, so disks come first and become
+ * /dev/vda, /dev/vdb, …
+ *
+ * A new device needs: a field in struct devices, a function here, a row in the table; in the jail (jail.c) the system
+ * calls it makes; a test in tests/unit and a case in tests/fuzz/fuzz_virtio.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "runtime/base/alloc.h"
+#include "vm-backend/irq.h"
+#include "vm-backend/machine.h"
+#include "vm-backend/threads.h"
+
+#include <linux/virtio_mmio.h>
+
+/* Gives a device its window, interrupt and notifications. Its queues already have their event descriptors. */
+static int devices_plug(struct machine *machine, struct virtio_device *device, struct error *err)
+{
+	struct devices *devices = &machine->devices;
+	size_t n = devices->n_windows;
+	struct device_window *window = &devices->windows[n];
+	int r;
+
+	*window = (struct device_window){ device, ARCH_DEVICE_BASE + n * VIRTIO_WINDOW_BYTES,
+		arch_device_gsi((unsigned)n) };
+	r = irq_line_open(&device->irq, machine->vm_fd, window->gsi, err);
+	if (r < 0)
+		return r;
+	for (unsigned q = 0; q < device->n_queues; q++) {
+		if (!(device->fast_queues >> q & 1))
+			continue;
+		r = irq_notify_open(machine->vm_fd, device->kicks[q].fd, window->base + VIRTIO_MMIO_QUEUE_NOTIFY, q,
+				err);
+		if (r < 0)
+			return r;
+	}
+	bus_add(&machine->mmio, &(struct bus_range){ window->base, VIRTIO_WINDOW_BYTES, virtio_mmio_access, device });
+	devices->n_windows++;
+	return 0;
+}
+
+static int make_disks(struct machine *machine, struct error *err)
+{
+	struct devices *devices = &machine->devices;
+
+	for (size_t i = 0; i < machine->config->n_disks; i++) {
+		const struct vm_disk *disk = &machine->config->disks[i];
+		struct virtio_block *block = &devices->disks[i];
+		const char name[] = { 'v', 'd', (char)('a' + i), '\0' };
+		int r = virtio_block_init(block, &machine->memory, disk->path, disk->read_only, name, err);
+
+		if (r < 0)
+			return error_prefix(err, "disk %zu", i);
+		devices->n_disks++;
+		r = io_loop_init(&devices->disk_loops[i], err);
+		if (r >= 0)
+			r = virtio_device_attach(&block->device, &devices->disk_loops[i], err);
+		if (r >= 0)
+			r = devices_plug(machine, &block->device, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int make_console(struct machine *machine, struct error *err)
+{
+	struct virtio_console *console = &machine->devices.console;
+	int r;
+
+	virtio_console_init(console, &machine->memory, machine->config->agent_fd, machine->config->log_fd);
+	r = virtio_console_attach(console, &machine->loop, err);
+	return r < 0 ? r : devices_plug(machine, &console->device, err);
+}
+
+static int make_rng(struct machine *machine, struct error *err)
+{
+	struct virtio_rng *rng = &machine->devices.rng;
+	int r;
+
+	virtio_rng_init(rng, &machine->memory);
+	r = virtio_device_attach(&rng->device, &machine->loop, err);
+	return r < 0 ? r : devices_plug(machine, &rng->device, err);
+}
+
+int devices_init(struct machine *machine, struct error *err)
+{
+	static int (*const table[])(struct machine *machine, struct error *err) = {
+		make_disks,
+		make_console,
+		make_rng,
+	};
+
+	_Static_assert(DEVICES_MAX <= (int)ARCH_MAX_DEVICES, "an interrupt for each device");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		int r = table[i](machine, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void serve_disk(void *arg)
+{
+	for (;;)
+		io_loop_turn(arg, -1);
+}
+
+int devices_start(struct machine *machine, struct error *err)
+{
+	for (size_t i = 0; i < machine->devices.n_disks; i++) {
+		int r = thread_start(serve_disk, &machine->devices.disk_loops[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_DEVICES_H
+#define BIVALVE_VM_DEVICES_H
+
+#include "vm-backend/engine.h"
+#include "vm-backend/io_loop.h"
+#include "vm-backend/memory.h"
+#include "vm-backend/virtio/block.h"
+#include "vm-backend/virtio/console.h"
+#include "vm-backend/virtio/rng.h"
+
+struct machine;
+
+enum { DEVICES_MAX = VM_MAX_DISKS + 2 };
+
+/* The virtio devices of a machine: which there are, where, and which thread serves them. */
+struct devices {
+	struct virtio_block disks[VM_MAX_DISKS];
+	struct io_loop disk_loops[VM_MAX_DISKS]; /* a thread each */
+	size_t n_disks;
+	struct virtio_console console;
+	struct virtio_rng rng;
+	struct device_window {
+		struct virtio_device *device;
+		gpa_t base;
+		unsigned gsi;
+	} windows[DEVICES_MAX];
+	size_t n_windows;
+};
+
+/* Makes the devices of machine->config, opening their files, and puts them on the bus. */
+int devices_init(struct machine *machine, struct error *err);
+/* Starts the threads of the disks; the rest is served by machine->loop. */
+int devices_start(struct machine *machine, struct error *err);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The jail: what a guest has that broke out of its machine into the VMM's process.
+ *
+ * Theory of operation
+ *
+ * The VMM is a fork of the launcher, so at first it has all that the launcher has. Privilege only falls, in stages; the
+ * guest's first instruction runs after the last. A stage that fails ends the VMM with its name: there is no half a jail.
+ *
+ *   stage        afterwards it can still              and must not be able to
+ *   descriptors  use what it was given by number      use the launcher's files, sockets, terminals
+ *   namespaces   see the host's files                 reach the network, host IPC, host name; change host mounts
+ *   root         use its open descriptors             name any file: its root is an empty read-only tmpfs
+ *   limits       use what is open                     open more, dump core, grow a file beyond the largest disk
+ *   identity     read and write what is open          act as root, or signal anyone's processes
+ *   capabilities nothing that needs one               regain one: bounding set empty, no_new_privs
+ *   threads      (vCPU and disk threads are made)
+ *   filter       run the guest, serve its devices     open, map, fork, exec, connect, ptrace, any other ioctl
+ *
+ * Without root a user namespace gives the right to the stages that need one. Where the host forbids user namespaces,
+ * "namespaces" and "root" are left out, and the filter alone keeps the process from naming files: it has no open(2).
+ *
+ * What it does not defend against: a guest that breaks KVM itself is in the host's kernel, beyond any jail; a guest
+ * may exhaust what its limits (cgroup, set by vm.c) allow; side channels of the processor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <linux/mount.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "vm-backend/arch/x86_64/arch.h"
+#include "vm-backend/jail.h"
+
+enum {
+	JAIL_ID = 0x6b760000,           /* uid and gid; beyond what systems and containers hand out */
+	JAIL_ID_FALLBACK = 65534,       /* in a user namespace that does not map the other */
+};
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int jail_close_fds(const int *keep, size_t n, struct error *err)
+{
+	_cleanup_free_ int *sorted = xmemdup(keep, n * sizeof *keep);
+	unsigned next = 0;
+	int null;
+
+	qsort(sorted, n, sizeof *sorted, compare_ints);
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i] < 0)
+			continue;
+		if ((unsigned)sorted[i] > next && close_range(next, (unsigned)sorted[i] - 1, 0) < 0)
+			return error_sys(err, "jail: descriptors");
+		if ((unsigned)sorted[i] >= next)
+			next = (unsigned)sorted[i] + 1;
+	}
+	if (close_range(next, ~0U, 0) < 0)
+		return error_sys(err, "jail: descriptors");
+	/* Nobody must get 0, 1 or 2 by chance: libraries write there. */
+	do
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (null >= 0 && null <= STDERR_FILENO);
+	if (null < 0)
+		return error_sys(err, "jail: /dev/null");
+	(void)close(null); /* the first beyond */
+	return 0;
+}
+
+/* 1: done; 0: this host does not let an unprivileged process have namespaces. */
+static int enter_namespaces(bool privileged, struct error *err)
+{
+	int flags = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+
+	if (unshare(flags | (privileged ? 0 : CLONE_NEWUSER)) == 0)
+		return 1;
+	if (!privileged && (errno == EPERM || errno == EACCES || errno == ENOSPC || errno == EUSERS || errno == EINVAL))
+		return 0;
+	return error_sys(err, "jail: namespaces");
+}
+
+/*
+ * The new root is a mount without a name, put on top of "/" where only our descriptor finds it; pivot_root(".", ".")
+ * then leaves the old root on top of the new, and detaching it leaves nothing else.
+ */
+static int enter_root(struct error *err)
+{
+	_cleanup_close_ int fs = -1;
+	_cleanup_close_ int root = -1;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_sys(err, "jail: root: cannot make mounts private");
+	fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
+			syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) < 0 ||
+			syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return error_sys(err, "jail: root: tmpfs");
+	root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (root < 0 || syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_sys(err, "jail: root: cannot mount it");
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+			chdir("/") < 0)
+		return error_sys(err, "jail: root: cannot change it");
+	return 0;
+}
+
+static int set_limits(uint64_t max_file_bytes, struct error *err)
+{
+	const struct {
+		__rlimit_resource_t resource;
+		rlim_t max;
+		const char *name;
+	} limits[] = {
+		{ RLIMIT_NOFILE, 0, "nofile" },         /* what is open stays usable; nothing more opens */
+		{ RLIMIT_CORE, 0, "core" },
+		{ RLIMIT_FSIZE, max_file_bytes, "fsize" },
+		{ RLIMIT_MSGQUEUE, 0, "msgqueue" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct rlimit limit;
+
+		if (getrlimit(limits[i].resource, &limit) < 0)
+			return error_sys(err, "jail: limits: %s", limits[i].name);
+		if (limit.rlim_max > limits[i].max)
+			limit.rlim_max = limits[i].max;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(limits[i].resource, &limit) < 0)
+			return error_sys(err, "jail: limits: %s", limits[i].name);
+	}
+	return 0;
+}
+
+static int drop_bounding_set(struct error *err)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return error_sys(err, "jail: capabilities: bounding set");
+	return 0;
+}
+
+static int drop_capabilities(struct error *err)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[2] = { 0 };
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return error_sys(err, "jail: capabilities: ambient set");
+	if (syscall(SYS_capset, &head, none) < 0)
+		return error_sys(err, "jail: capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_sys(err, "jail: capabilities: no_new_privs");
+	return 0;
+}
+
+static int drop_identity(struct error *err)
+{
+	uid_t id = JAIL_ID;
+
+	if (setgroups(0, NULL) < 0)
+		return error_sys(err, "jail: identity: groups");
+	if (setresgid(id, id, id) < 0) {
+		if (errno != EINVAL)
+			return error_sys(err, "jail: identity: group %u", id);
+		id = JAIL_ID_FALLBACK;
+		if (setresgid(id, id, id) < 0)
+			return error_sys(err, "jail: identity: group %u", id);
+	}
+	if (setresuid(id, id, id) < 0)
+		return error_sys(err, "jail: identity: user %u", id);
+	return 0;
+}
+
+int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err)
+{
+	bool privileged = geteuid() == 0;
+	int r = enter_namespaces(privileged, err);
+	bool own = r > 0;
+
+	if (r >= 0 && own)
+		r = enter_root(err);
+	if (r >= 0)
+		r = set_limits(max_file_bytes, err);
+	if (r >= 0 && (privileged || own))
+		r = drop_bounding_set(err);
+	if (r >= 0 && privileged)
+		r = drop_identity(err);
+	if (r >= 0)
+		r = drop_capabilities(err);
+	if (r < 0)
+		return r;
+	clearenv();
+	/* A change of identity cleared the first and may have set the second. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_sys(err, "jail: prctl");
+	if (getppid() != parent)
+		return error_set(err, ESRCH, "jail: the launcher is gone");
+	return 0;
+}
+
+/*
+ * The running VMM's system calls, the frequent ones first. A new device's calls go here, with the narrowest argument that
+ * will do. Only the low 32 bits of an argument are compared: the kernel takes no more of a descriptor or a request.
+ */
+enum { ANY = -1 };
+enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD };
+static const struct allowed {
+	unsigned nr;
+	int argument;           /* which, or ANY */
+	uint32_t value;
+	enum fd_kind fd;        /* the value is this descriptor */
+	const char *reason;
+} allowed[] = {
+	{ SYS_ioctl, 1, KVM_RUN, NO_FD, "vCPUs run" },
+	{ SYS_epoll_wait, ANY, 0, NO_FD, "I/O threads wait for work" },
+	{ SYS_write, ANY, 0, NO_FD, "interrupts and kicks (eventfds), serial console to the log" },
+	{ SYS_recvmsg, 0, 0, AGENT_FD, "agent channel to the guest" },
+	{ SYS_sendmsg, 0, 0, AGENT_FD, "agent channel from the guest" },
+	{ SYS_preadv, ANY, 0, NO_FD, "disk reads" },
+	{ SYS_pwritev, ANY, 0, NO_FD, "disk writes" },
+	{ SYS_fdatasync, ANY, 0, NO_FD, "disk flushes" },
+	{ SYS_futex, ANY, 0, NO_FD, "device locks; the gate of the threads" },
+	{ SYS_getrandom, ANY, 0, NO_FD, "virtio-rng" },
+	{ SYS_fallocate, ANY, 0, NO_FD, "disk discard and write-zeroes" },
+	{ SYS_writev, ANY, 0, NO_FD, "hvc0 to the log" },
+	{ SYS_clock_gettime, ANY, 0, NO_FD, "event times and the CMOS clock, where the vDSO has no clock" },
+	{ SYS_sendto, 0, 0, EVENT_FD, "milestones and errors to the supervisor" },
+	{ SYS_close, 0, 0, SYNC_FD, "the pipe that tells the launcher that all is set up" },
+	{ SYS_exit_group, ANY, 0, NO_FD, "the end" },
+};
+
+enum { FILTER_MAX = 4 + 4 * ARRAY_LEN(allowed) + 1 };
+
+static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *fds)
+{
+	static const struct sock_filter head[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	const uint32_t numbers[] = { [AGENT_FD] = (uint32_t)fds->agent_fd, [EVENT_FD] = (uint32_t)fds->event_fd,
+		[SYNC_FD] = (uint32_t)fds->sync_fd };
+	size_t n = ARRAY_LEN(head);
+
+	memcpy(filter, head, sizeof head);
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
+		const struct allowed *a = &allowed[i];
+		uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
+		uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument < 0 ? 0 : a->argument));
+
+		if (a->argument == ANY) {
+			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 1);
+		} else {
+			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 3);
+			filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
+			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0,
+					(uint8_t)0 /* patched below: to the end */);
+		}
+		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	for (size_t i = ARRAY_LEN(head); i + 1 < n; i++)
+		if (filter[i].code == (BPF_LD | BPF_W | BPF_ABS))
+			filter[i + 1].jf = (uint8_t)(n - 1 - (i + 2)); /* at most 4 * rows, fits */
+	return n;
+}
+
+int jail_lock(const struct jail_fds *fds, struct error *err)
+{
+	struct sock_filter filter[FILTER_MAX];
+	struct sock_fprog program = { .filter = filter };
+
+	_Static_assert(FILTER_MAX < 256, "jumps are 8 bits wide");
+	program.len = (unsigned short)filter_compile(filter, fds);
+	/* The threads exist already: the filter must reach them too. A return > 0 names one that it did not reach. */
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+		return error_sys(err, "jail: filter");
+	return 0;
+}

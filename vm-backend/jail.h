@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_JAIL_H
+#define BIVALVE_VM_JAIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "runtime/base/error.h"
+
+/* The jail around the VMM's process; jail.c tells how it is built. In this order: */
+
+/*
+ * Keeps the descriptors in keep (-1 is skipped) and closes all others; 0, 1 and 2 become /dev/null where not kept.
+ * To be called before anything is opened, so that from then on every descriptor is one that the VMM made or was given.
+ */
+int jail_close_fds(const int *keep, size_t n, struct error *err);
+
+/*
+ * Takes from a process with one thread: its view of the host, its identity, privilege, environment. parent is who
+ * must be alive. max_file_bytes: how large files may become by its writes.
+ */
+int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err);
+
+/* Takes all system calls but those of a running VMM, from every thread. The descriptors are the only ones so used. */
+struct jail_fds {
+	int agent_fd, event_fd, sync_fd;
+};
+int jail_lock(const struct jail_fds *fds, struct error *err);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vCPUs: a thread each, which does nothing but KVM_RUN and what the guest comes out for. Interrupts, timers, HLT and the
+ * start of the other processors (INIT, SIPI) stay inside KVM; queue notifications leave by ioeventfd. What is left is
+ * register accesses, a few hundred during a boot.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "runtime/model/backend.h"
+#include "vm-backend/machine.h"
+#include "vm-backend/threads.h"
+#include "vm-backend/vcpu.h"
+
+static int vcpu_init(struct vcpu *vcpu, size_t run_bytes, struct error *err)
+{
+	vcpu->fd = ioctl(vcpu->machine->vm_fd, KVM_CREATE_VCPU, vcpu->index);
+	if (vcpu->fd < 0)
+		return error_sys(err, "kvm: vCPU %u", vcpu->index);
+	vcpu->run = mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED)
+		return error_sys(err, "kvm: vCPU %u: cannot map its state", vcpu->index);
+	return arch_vcpu_init(vcpu->machine, vcpu->index, vcpu->fd, err);
+}
+
+int vcpus_init(struct machine *machine, struct error *err)
+{
+	int run_bytes = ioctl(machine->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	if (run_bytes < (int)sizeof(struct kvm_run))
+		return error_sys(err, "kvm: KVM_GET_VCPU_MMAP_SIZE");
+	for (unsigned i = 0; i < machine->config->vcpus; i++) {
+		struct vcpu *vcpu = &machine->vcpus[i];
+		int r;
+
+		*vcpu = (struct vcpu){ .machine = machine, .index = i, .fd = -1 };
+		r = vcpu_init(vcpu, (size_t)run_bytes, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* An exit that means the end: what KVM could not do for the guest. */
+static void vcpu_fail(struct vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+	char why[128];
+	uint64_t detail = 0;
+
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		detail = run->internal.suberror;
+	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		detail = run->fail_entry.hardware_entry_failure_reason;
+	(void)snprintf(why, sizeof why, "kvm: vCPU %u stopped: exit reason %u, detail %#llx", vcpu->index,
+			run->exit_reason, (unsigned long long)detail); /* fits */
+	machine_stop(vcpu->machine, EIO, why);
+}
+
+/* Serves one exit. False: this vCPU does not go on. */
+static bool vcpu_exit(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+	struct kvm_run *run = vcpu->run;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		bus_access(&machine->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len, run->mmio.is_write);
+		break;
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		break;
+	case KVM_EXIT_SYSTEM_EVENT:
+		machine_stop(machine, 0, "system event");
+		break;
+	default:
+		if (!arch_vcpu_exit(machine, run))
+			vcpu_fail(vcpu);
+	}
+	return !__atomic_load_n(&machine->stop_claimed, __ATOMIC_RELAXED);
+}
+
+static void vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	struct machine *machine = vcpu->machine;
+
+	if (vcpu->index == 0)
+		(void)backend_event_milestone(machine->config->event_fd, "kernel-entered"); /* only a report */
+	do {
+		vcpu->exits++;
+		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+			if (errno == EINTR || errno == EAGAIN)
+				continue;
+			vcpu_fail(vcpu);
+			break;
+		}
+	} while (vcpu_exit(vcpu));
+}
+
+int vcpus_start(struct machine *machine, struct error *err)
+{
+	for (unsigned i = 0; i < machine->config->vcpus; i++) {
+		int r = thread_start(vcpu_thread, &machine->vcpus[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

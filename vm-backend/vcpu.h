@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VM_VCPU_H
+#define BIVALVE_VM_VCPU_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+
+struct machine;
+struct kvm_run;
+
+struct vcpu {
+	struct machine *machine;
+	unsigned index;
+	int fd;
+	struct kvm_run *run;
+	uint64_t exits;         /* times the guest came out to us */
+};
+
+/* Creates all vCPUs of the machine; the first stands at the kernel's entry, the others wait to be started by it. */
+int vcpus_init(struct machine *machine, struct error *err);
+int vcpus_start(struct machine *machine, struct error *err);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-block: each request is one preadv or pwritev between the file and the guest's own pages, without a copy of
+ * ours. A thread per disk serves them in order, so a disk's requests never wait for the console, nor another disk.
+ *
+ * A request is a 16-byte header (out), data (out or in) and one status byte (the last of in). The header is copied
+ * before it is looked at. Sectors are checked against the size taken at start, with no sum that wraps. The data itself
+ * may change while it is written: the guest then has what it wrote.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/virtio_ids.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "runtime/base/alloc.h"
+#include "vm-backend/virtio/block.h"
+
+enum {
+	SECTOR = 512,
+	QUEUE_SIZE = 128,
+	SEG_MAX = QUEUE_SIZE - 2,       /* header and status take two of a chain's descriptors */
+	MAX_DISCARD_SECTORS = 1 << 22,  /* 2 GiB */
+};
+
+static struct virtio_block *block_of(struct virtio_device *device)
+{
+	return (struct virtio_block *)((char *)device - offsetof(struct virtio_block, device));
+}
+
+/* Whether [sector, sector + bytes) is whole sectors inside the disk; *ret_offset in bytes. */
+static bool block_range(const struct virtio_block *block, uint64_t sector, uint64_t bytes, off_t *ret_offset)
+{
+	uint64_t sectors = block->bytes / SECTOR;
+
+	if (bytes % SECTOR || sector > sectors || bytes / SECTOR > sectors - sector)
+		return false;
+	*ret_offset = (off_t)(sector * SECTOR);
+	return true;
+}
+
+/* Moves all of iov; a short transfer is resumed, an end of file inside the disk is an error. */
+static int block_move(const struct virtio_block *block, struct iovec *iov, unsigned n, off_t offset, bool write)
+{
+	while (n > 0) {
+		ssize_t moved = write ? pwritev(block->fd, iov, (int)n, offset) : preadv(block->fd, iov, (int)n, offset);
+
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved <= 0)
+			return VIRTIO_BLK_S_IOERR;
+		offset += moved;
+		for (; n > 0 && (size_t)moved >= iov->iov_len; n--)
+			moved -= (ssize_t)(iov++)->iov_len;
+		if (n > 0) {
+			iov->iov_base = (char *)iov->iov_base + moved;
+			iov->iov_len -= (size_t)moved;
+		}
+	}
+	return VIRTIO_BLK_S_OK;
+}
+
+static int block_transfer(struct virtio_block *block, struct virtq_chain *chain, uint64_t sector, bool write)
+{
+	struct iovec iov[VIRTQ_MAX_SIZE];
+	uint64_t bytes = write ? chain->out_bytes - sizeof(struct virtio_blk_outhdr) : chain->in_bytes - 1;
+	off_t offset;
+	unsigned n;
+
+	if (!block_range(block, sector, bytes, &offset) || (write && block->read_only))
+		return VIRTIO_BLK_S_IOERR;
+	n = write ? iov_slice(iov, chain->iov, chain->n_out, sizeof(struct virtio_blk_outhdr), bytes)
+		  : iov_slice(iov, chain->iov + chain->n_out, chain->n_in, 0, bytes);
+	return block_move(block, iov, n, offset, write);
+}
+
+static int block_discard(struct virtio_block *block, const struct virtq_chain *chain, bool zero)
+{
+	struct virtio_blk_discard_write_zeroes segment;
+	int mode = FALLOC_FL_KEEP_SIZE;
+	off_t offset;
+
+	if (block->read_only)
+		return VIRTIO_BLK_S_IOERR;
+	if (chain->out_bytes != sizeof(struct virtio_blk_outhdr) + sizeof segment ||
+			iov_read(chain->iov, chain->n_out, sizeof(struct virtio_blk_outhdr), &segment, sizeof segment) !=
+			sizeof segment)
+		return VIRTIO_BLK_S_UNSUPP;
+	if (segment.num_sectors > MAX_DISCARD_SECTORS || segment.flags & ~(zero ? 1U : 0U) ||
+			!block_range(block, segment.sector, (uint64_t)segment.num_sectors * SECTOR, &offset))
+		return VIRTIO_BLK_S_IOERR;
+	if (segment.num_sectors == 0)
+		return VIRTIO_BLK_S_OK;
+	mode |= zero && !(segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) ? FALLOC_FL_ZERO_RANGE
+									       : FALLOC_FL_PUNCH_HOLE;
+	if (fallocate(block->fd, mode, offset, (off_t)segment.num_sectors * SECTOR) < 0)
+		return errno == EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+	return VIRTIO_BLK_S_OK;
+}
+
+static int block_request(struct virtio_block *block, struct virtq_chain *chain, const struct virtio_blk_outhdr *header)
+{
+	switch (header->type) {
+	case VIRTIO_BLK_T_IN:
+		return block_transfer(block, chain, header->sector, false);
+	case VIRTIO_BLK_T_OUT:
+		return block_transfer(block, chain, header->sector, true);
+	case VIRTIO_BLK_T_FLUSH:
+		return block->read_only || fdatasync(block->fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+	case VIRTIO_BLK_T_GET_ID:
+		if (chain->in_bytes - 1 < sizeof block->serial)
+			return VIRTIO_BLK_S_IOERR;
+		(void)iov_write(chain->iov + chain->n_out, chain->n_in, 0, block->serial, sizeof block->serial);
+		return VIRTIO_BLK_S_OK;
+	case VIRTIO_BLK_T_DISCARD:
+		return block_discard(block, chain, false);
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return block_discard(block, chain, true);
+	default:
+		return VIRTIO_BLK_S_UNSUPP;
+	}
+}
+
+static int64_t block_handle(struct virtio_device *device, struct virtq_chain *chain)
+{
+	struct virtio_blk_outhdr header;
+	uint8_t status;
+
+	if (iov_read(chain->iov, chain->n_out, 0, &header, sizeof header) != sizeof header || chain->in_bytes == 0)
+		return -EPROTO; /* there is not even a place for an answer */
+	status = (uint8_t)block_request(block_of(device), chain, &header);
+	(void)iov_write(chain->iov + chain->n_out, chain->n_in, chain->in_bytes - 1, &status, 1);
+	if (header.type != VIRTIO_BLK_T_IN && header.type != VIRTIO_BLK_T_GET_ID)
+		return 1;
+	return chain->in_bytes < UINT32_MAX ? (int64_t)chain->in_bytes : UINT32_MAX;
+}
+
+static void block_serve(struct virtio_device *device, unsigned queue)
+{
+	virtio_serve_all(device, queue, block_handle);
+}
+
+static const struct virtio_ops block_ops = { .name = "virtio-block", .id = VIRTIO_ID_BLOCK, .serve = block_serve };
+
+static int block_size(int fd, const char *path, uint64_t *ret, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, "%s", path);
+	if (S_ISREG(st.st_mode))
+		*ret = (uint64_t)st.st_size;
+	else if (!S_ISBLK(st.st_mode))
+		return error_set(err, EINVAL, "%s: not a disk: neither a regular file nor a block device", path);
+	else if (ioctl(fd, BLKGETSIZE64, ret) < 0)
+		return error_sys(err, "%s: cannot tell its size", path);
+	*ret -= *ret % SECTOR;
+	if (*ret == 0 || *ret > INT64_MAX)
+		return error_set(err, EINVAL, "%s: not a disk: smaller than a sector", path);
+	return 0;
+}
+
+int virtio_block_init(struct virtio_block *block, const struct vm_memory *memory, const char *path, bool read_only,
+		const char *name, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
+	uint64_t bytes;
+	int r;
+
+	if (fd < 0)
+		return error_sys(err, "%s", path);
+	r = block_size(fd, path, &bytes, err);
+	if (r < 0)
+		return r;
+	block->bytes = bytes;
+	block->read_only = read_only;
+	memcpy(block->serial, name, strnlen(name, sizeof block->serial)); /* the rest is NULs; none ends a full one */
+	block->config = (struct virtio_blk_config){
+		.capacity = bytes / SECTOR,
+		.seg_max = SEG_MAX,
+		.blk_size = SECTOR,
+		.num_queues = 1,
+		.max_discard_sectors = MAX_DISCARD_SECTORS,
+		.max_discard_seg = 1,
+		.discard_sector_alignment = 1,
+		.max_write_zeroes_sectors = MAX_DISCARD_SECTORS,
+		.max_write_zeroes_seg = 1,
+		.write_zeroes_may_unmap = 1,
+	};
+	block->device = (struct virtio_device){
+		.ops = &block_ops,
+		.n_queues = 1,
+		.queue_max = QUEUE_SIZE,
+		.fast_queues = 1,
+		.config = &block->config,
+		.config_bytes = sizeof block->config,
+		.features = 1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_BLK_SIZE |
+				(read_only ? 1 << VIRTIO_BLK_F_RO
+					   : 1 << VIRTIO_BLK_F_FLUSH | 1 << VIRTIO_BLK_F_DISCARD |
+							1 << VIRTIO_BLK_F_WRITE_ZEROES),
+	};
+	virtio_device_init(&block->device, memory);
+	block->fd = steal_fd(&fd);
+	return 0;
+}
+
+void virtio_block_release(struct virtio_block *block)
+{
+	close_cleanup(&block->fd);
+	block->fd = -1;
+}

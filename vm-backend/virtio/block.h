@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_VIRTIO_BLOCK_H
+#define BIVALVE_VIRTIO_BLOCK_H
+
+#include <linux/virtio_blk.h>
+
+#include "vm-backend/virtio/device.h"
+
+/* A disk (virtio 1.2, section 5.2) on a file or block device. */
+struct virtio_block {
+	struct virtio_device device;
+	struct virtio_blk_config config;
+	int fd;
+	bool read_only;
+	uint64_t bytes;         /* a multiple of 512; fixed for the life of the machine */
+	char serial[VIRTIO_BLK_ID_BYTES];
+};
+
+/*
+ * Opens path, read-only if so asked. name is the serial number ("vda"). Returns 0 or -errno; err names the file.
+ * Only the serving thread touches fd from then on.
+ */
+int virtio_block_init(struct virtio_block *block, const struct vm_memory *memory, const char *path, bool read_only,
+		const char *name, struct error *err);
+void virtio_block_release(struct virtio_block *block);
+
+#endif
