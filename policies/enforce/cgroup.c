@@ -301,7 +301,8 @@ static uint64_t read_number(const char *controller, const char *path, const char
 	void *handle = NULL;
 	uint64_t value = 0;
 	char line[256];
-	int r = cgroup_read_value_begin(controller, path, file, &handle, line, sizeof line);
+	int r = cgroup_read_value_begin(controller, path, (char *)(uintptr_t)file, &handle, line,
+			sizeof line); /* it does not write to the name */
 
 	for (; r == 0; r = cgroup_read_value_next(&handle, line, sizeof line))
 		if (!key || (!strncmp(line, key, len) && line[len] == ' ')) {

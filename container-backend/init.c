@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child side of a container: from clone3 to the workload. The host's launcher and PID 1 of the guest run the same.
+ *
+ * Theory of operation. The child is born in its namespaces but with the parent's view of everything else. It gives that
+ * up in stages:
+ *
+ *   1 begin     dies with its parent if asked; undumpable (nobody of the same user may look into it or reach its
+ *               program through /proc/PID/exe); no descriptor but the ones of its task; default signal handling
+ *   2 open      layers and bind sources, by host paths: the last use of them
+ *   3 maps      in a user namespace: waits until it has ids, becomes 0:0 there
+ *   4 mounts    root, base, devices, terminal, the plan's, protected paths — while the parent makes the control groups
+ *   5 group     joins them, then the cgroup namespace
+ *   6 enter     pivot_root; from here on no path reaches the host; host name, loopback, user, working folder
+ *   7 wait      "isolated" goes to the parent, then start_fd decides
+ *   8 start     the workload's process, or our PID 1 with the workload as its child (reaper.c), drops the rest:
+ *               rlimits, bounding set, user, capabilities, no_new_privs, seccomp, exec (workload.c)
+ *
+ * Order that matters: the cgroup namespace after joining, because its root is where its maker stands. Rlimits just
+ * before exec, because NPROC, NOFILE or AS could stop our own steps. The filter last when no_new_privs allows that, so
+ * that it need not allow our steps; without no_new_privs loading takes CAP_SYS_ADMIN and comes before the change of user.
+ *
+ * Stages 1 to 7 fail by an ERROR message to the parent, which reports it as its own; after that by an ERROR event.
+ *
+ * Not defended against: a workload with CAP_SYS_ADMIN over the host (no user namespace), which is the host's root; and
+ * volumes shared with other containers changing under us between the lookup of a program and its exec.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "container-backend/cgroupfs.h"
+#include "container-backend/idmap.h"
+#include "container-backend/init.h"
+#include "container-backend/mounts.h"
+#include "container-backend/namespaces.h"
+#include "container-backend/rootfs.h"
+#include "container-backend/terminal.h"
+#include "policies/enforce/cgroup.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/model/backend.h"
+
+enum { EXIT_SETUP = 125, LAST_SIGNAL = 31, MAX_KEPT = 8 };
+
+struct state {
+	const struct child *child;
+	const struct plan *plan;
+	struct rootfs root;
+	struct mounts mounts;
+	struct terminal terminal;
+	char *groups;             /* for mounts of type cgroup */
+	struct workload workload;
+};
+
+void keep_only(const int *fds, size_t n)
+{
+	int sorted[MAX_KEPT], from = 3;
+	size_t len = 0;
+
+	for (size_t i = 0; i < n && len < MAX_KEPT; i++) {
+		size_t at = len;
+
+		if (fds[i] < 3)
+			continue;
+		for (; at > 0 && sorted[at - 1] > fds[i]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = fds[i];
+		len++;
+	}
+	for (size_t i = 0; i <= len; i++) {
+		if (i == len)
+			(void)close_range((unsigned)from, ~0U, 0); /* fails on kernels that lack it only (before 5.9) */
+		else if (sorted[i] > from)
+			(void)close_range((unsigned)from, (unsigned)sorted[i] - 1, 0);
+		if (i < len)
+			from = sorted[i] + 1;
+	}
+}
+
+/* Stage 1. */
+static int begin(const struct child *c, struct error *err)
+{
+	const struct spawn_request *q = c->request;
+	const int kept[] = { c->sock, q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd };
+	sigset_t none;
+
+	if (q->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return error_sys(err, "cannot tie the container to its launcher");
+	/* In a user namespace only once the maps are written: the files to write them belong to us until then. */
+	if (!(q->plan->namespaces & PLAN_NS(USER)) && prctl(PR_SET_DUMPABLE, 0) < 0)
+		return error_sys(err, "cannot become undumpable");
+	keep_only(kept, ARRAY_LEN(kept)); /* the parent's end of the socket above all: its end of file means he is gone */
+	for (int signo = 1; signo <= LAST_SIGNAL; signo++)
+		(void)signal(signo, SIG_DFL); /* SIGKILL and SIGSTOP have no other */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with valid arguments */
+	(void)umask(0); /* the modes of what we make are meant */
+	return 0;
+}
+
+/* The parent's next message and what came with it. Without a parent there is nothing to go on for. */
+static char receive(int sock, int *ret_fds, size_t n_fds)
+{
+	char byte;
+
+	if (fd_recv(sock, &byte, 1, ret_fds, n_fds) != 1)
+		_exit(EXIT_SETUP);
+	return byte;
+}
+
+/* Stage 3. */
+static int await_maps(struct state *s, struct error *err)
+{
+	int fds[8];
+	size_t lower = 0;
+	char message;
+
+	if (!(s->plan->namespaces & PLAN_NS(USER)))
+		return 0;
+	while ((message = receive(s->child->sock, fds, ARRAY_LEN(fds))) == CHILD_LOWERS)
+		for (size_t i = 0; i < ARRAY_LEN(fds) && fds[i] >= 0; i++)
+			rootfs_adopt(&s->root, lower++, fds[i]);
+	if (message != CHILD_MAPS)
+		return error_set(err, EPROTO, "unexpected message %d for the user namespace", message);
+	if (idmap_become_root(err) < 0)
+		return -err->code;
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return error_sys(err, "cannot become undumpable");
+	return 0;
+}
+
+/* Stage 5. The parent's cgroup descriptors are used once. */
+static int join_group(struct state *s, struct error *err)
+{
+	const struct spawn_request *q = s->child->request;
+	int fds[CGROUP_HIERARCHIES];
+	size_t n = 0;
+	int r = 0;
+
+	if (q->cgroup && !s->child->in_cgroup) {
+		if (receive(s->child->sock, fds, ARRAY_LEN(fds)) != CHILD_GROUPS)
+			return error_set(err, EPROTO, "unexpected message for the control groups");
+		while (n < ARRAY_LEN(fds) && fds[n] >= 0)
+			n++;
+		r = cgroup_join(fds, n, err);
+		for (size_t i = 0; i < n; i++)
+			(void)close(fds[i]);
+	}
+	if (r == 0 && mounts_need_cgroup(s->plan))
+		r = cgroupfs_list(q->cgroup, &s->groups, err);
+	return r < 0 ? r : namespaces_enter_cgroup(s->plan, err);
+}
+
+/* Stages 4 and 5. */
+static int build(struct state *s, struct error *err)
+{
+	const struct plan *plan = s->plan;
+	bool early = mounts_need_cgroup(plan);
+	int r = rootfs_mount(&s->root, plan, err);
+
+	if (r == 0)
+		r = mounts_base(&s->mounts, plan, s->root.fd, err);
+	if (r == 0 && plan->process.terminal)
+		r = terminal_open(&plan->process, s->root.fd, &s->terminal, err);
+	if (r == 0 && early)
+		r = join_group(s, err);
+	if (r == 0)
+		r = mounts_plan(&s->mounts, plan, s->root.fd, s->groups, err);
+	if (r == 0)
+		r = mounts_protect(plan, s->root.fd, err);
+	if (r == 0)
+		r = namespaces_configure(plan, err);
+	if (r == 0)
+		r = user_lookup(s->root.fd, plan->process.user, &s->workload.user, err);
+	if (r == 0 && !early)
+		r = join_group(s, err);
+	return r;
+}
+
+/* Makes the working folder if it is missing and goes there. "(unreachable)" would be a folder outside the root. */
+static int enter_cwd(const struct state *s, struct error *err)
+{
+	const char *path = s->plan->process.cwd ? s->plan->process.cwd : "/";
+	_cleanup_close_ int fd = mounts_make_dir(s->root.fd, path, err);
+	char now[4096];
+
+	if (fd < 0)
+		return error_prefix(err, "process.cwd");
+	if (fchdir(fd) < 0)
+		return error_sys(err, "process.cwd: %s", path);
+	if (!getcwd(now, sizeof now) || now[0] != '/')
+		return error_set(err, ENOENT, "process.cwd: %s: not inside the container", path);
+	return 0;
+}
+
+/* Stage 6. */
+static int enter(struct state *s, struct error *err)
+{
+	struct workload *w = &s->workload;
+	int r = rootfs_enter(&s->root, err);
+
+	if (r == 0)
+		r = enter_cwd(s, err);
+	if (r == 0)
+		r = rootfs_seal(&s->root, err);
+	if (r == 0 && s->plan->process.terminal)
+		r = terminal_own(&s->terminal, w->user.uid, err);
+	return r;
+}
+
+static int set_up(struct state *s, struct error *err)
+{
+	int r = begin(s->child, err);
+
+	if (r == 0)
+		r = rootfs_open(&s->root, s->plan, err);
+	if (r == 0)
+		r = mounts_open(&s->mounts, s->plan, err);
+	if (r == 0)
+		r = await_maps(s, err);
+	if (r == 0)
+		r = build(s, err);
+	return r < 0 ? r : enter(s, err);
+}
+
+/* Stage 7. Returns when the workload may start. */
+static void report_and_wait(struct state *s)
+{
+	const struct spawn_request *q = s->child->request;
+	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
+	bool terminal = s->plan->process.terminal;
+	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave };
+	char byte;
+
+	(void)backend_event_milestone(q->event_fd, "isolated"); /* a supervisor that is gone needs no news */
+	if (fd_send(s->child->sock, &ready, sizeof ready, &s->terminal.master, terminal) < 0)
+		_exit(EXIT_SETUP); /* nobody there to start us */
+	keep_only(kept, ARRAY_LEN(kept));
+	if (q->start_fd < 0)
+		return;
+	if (fd_read_full(q->start_fd, &byte, 1) != 1)
+		_exit(EXIT_SETUP); /* end of file: never start */
+	(void)close(q->start_fd);
+}
+
+void container_child(const struct child *child)
+{
+	const struct plan *plan = child->request->plan;
+	struct state s = { .child = child, .plan = plan, .terminal = { -1, -1 },
+		.workload = { .request = child->request, .terminal = -1 } };
+	struct error err = { 0 };
+
+	if (set_up(&s, &err) < 0) {
+		struct backend_event event = { .kind = EVENT_ERROR, .code = err.code, .exit_status = EXIT_SETUP };
+
+		(void)snprintf(event.text, sizeof event.text, "%s", err.message); /* a cut line is still a line */
+		(void)backend_event_send(child->sock, &event); /* the parent sees our end in any case */
+		_exit(EXIT_SETUP);
+	}
+	s.workload.terminal = s.terminal.slave;
+	report_and_wait(&s);
+	if (plan->process.init)
+		reaper_run(&s.workload);
+	workload_run(&s.workload);
+}

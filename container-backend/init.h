@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_CONTAINER_INIT_H
+#define BIVALVE_CONTAINER_INIT_H
+
+#include "container-backend/spawn.h"
+#include "container-backend/user.h"
+
+/*
+ * Messages of the parent to the child it made, one byte each with descriptors beside it. The child answers once: with
+ * a struct backend_event, MILESTONE when it is isolated (beside it the terminal's master), ERROR when it could not be.
+ */
+enum child_message {
+	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
+	CHILD_MAPS = 'm',   /* the id maps are written */
+	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
+};
+
+struct child {
+	const struct spawn_request *request;
+	int sock;           /* to the parent */
+	bool in_cgroup;     /* was cloned into its group: no CHILD_GROUPS will come */
+};
+
+/* The child's side of container_spawn(), from clone3 to exec. */
+void container_child(const struct child *child) __attribute__((noreturn));
+
+/* What is left to do once the child may start: all of it happens in the workload's own process. */
+struct workload {
+	const struct spawn_request *request;
+	struct user user;
+	int terminal;       /* the slave, -1: none */
+};
+
+/* Becomes the workload. Failures are told on the event socket and end the process with 125, 126 or 127. */
+void workload_run(const struct workload *w) __attribute__((noreturn));
+/* setgroups, setgid, setuid. */
+int workload_become_user(const struct workload *w, struct error *err);
+/* PID 1 of a container whose plan wants one: forks the workload and ends with its status. */
+void reaper_run(const struct workload *w) __attribute__((noreturn));
+
+/* Closes every descriptor from 3 up but these (-1: none of them). */
+void keep_only(const int *fds, size_t n);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The namespaces of a plan: making them and giving them their first content. */
+#include <errno.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "container-backend/namespaces.h"
+#include "runtime/base/alloc.h"
+
+/* To add one: also enum plan_namespace and its name in runtime/model/plan.c. */
+static const struct {
+	uint64_t plan;
+	uint64_t clone;
+	const char *name, *file;
+} namespaces[] = {
+	{ PLAN_NS(PID), CLONE_NEWPID, "pid", "/proc/self/ns/pid" },
+	{ PLAN_NS(MOUNT), CLONE_NEWNS, "mount", "/proc/self/ns/mnt" },
+	{ PLAN_NS(UTS), CLONE_NEWUTS, "uts", "/proc/self/ns/uts" },
+	{ PLAN_NS(IPC), CLONE_NEWIPC, "ipc", "/proc/self/ns/ipc" },
+	{ PLAN_NS(NET), CLONE_NEWNET, "net", "/proc/self/ns/net" },
+	{ PLAN_NS(CGROUP), 0, "cgroup", "/proc/self/ns/cgroup" },
+	{ PLAN_NS(USER), CLONE_NEWUSER, "user", "/proc/self/ns/user" },
+};
+_Static_assert(ARRAY_LEN(namespaces) == PLAN_NS_COUNT, "a row for each namespace");
+
+int namespaces_check(const struct plan *plan, struct error *err)
+{
+	if (!(plan->namespaces & PLAN_NS(MOUNT)))
+		return error_set(err, EINVAL, "namespaces: a container needs a mount namespace of its own");
+	if (!(plan->namespaces & PLAN_NS(USER)) && geteuid() != 0)
+		return error_set(err, EPERM, "namespaces: without root a container needs a user namespace of its own");
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
+		if (plan->namespaces & namespaces[i].plan && access(namespaces[i].file, F_OK) < 0)
+			return error_set(err, EOPNOTSUPP, "namespaces: this kernel has no %s namespaces",
+					namespaces[i].name);
+	return 0;
+}
+
+void namespaces_probe(struct json_writer *w)
+{
+	json_begin_array(w, "namespaces");
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
+		if (access(namespaces[i].file, F_OK) == 0)
+			json_put_string(w, NULL, namespaces[i].name);
+	json_end(w);
+}
+
+pid_t namespaces_clone(const struct plan *plan, int cgroup_fd, int *ret_pidfd, struct error *err)
+{
+	struct clone_args args = { .flags = CLONE_PIDFD, .exit_signal = SIGCHLD };
+	int pidfd = -1;
+	long pid;
+
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
+		if (plan->namespaces & namespaces[i].plan)
+			args.flags |= namespaces[i].clone;
+	args.pidfd = (uintptr_t)&pidfd;
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup_fd;
+	}
+	pid = syscall(SYS_clone3, &args, sizeof args);
+	if (pid < 0) {
+		int code = errno;
+
+		return error_set(err, code, "cannot make the namespaces: %s%s", strerror(code),
+				code == ENOSPC ? " (a limit in /proc/sys/user/max_*_namespaces is reached)" :
+				code == EPERM ? " (not root, or the host forbids user namespaces)" : "");
+	}
+	if (pid > 0)
+		*ret_pidfd = pidfd;
+	return (pid_t)pid;
+}
+
+int namespaces_enter_cgroup(const struct plan *plan, struct error *err)
+{
+	if (plan->namespaces & PLAN_NS(CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+		return error_sys(err, "cannot make the cgroup namespace");
+	return 0;
+}
+
+static int raise_loopback(struct error *err)
+{
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 && (errno == EAFNOSUPPORT || errno == ENOSYS)) /* a kernel without IPv4 has no loopback to raise */
+		return 0;
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return error_sys(err, "cannot bring up the loopback interface");
+	return 0;
+}
+
+int namespaces_configure(const struct plan *plan, struct error *err)
+{
+	if (plan->namespaces & PLAN_NS(UTS) && plan->hostname &&
+			sethostname(plan->hostname, strlen(plan->hostname)) < 0)
+		return error_sys(err, "hostname: %s", plan->hostname);
+	return plan->namespaces & PLAN_NS(NET) ? raise_loopback(err) : 0;
+}

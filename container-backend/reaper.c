@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PID 1 of a container: passes signals on to the workload, reaps what it leaves, ends with its status.
+ *
+ * The workload is hostile to its PID 1. So PID 1 keeps one descriptor (the event socket), which the workload never has;
+ * cannot be traced or looked into (undumpable, so /proc/1/exe and /proc/1/mem are closed); has the workload's user, no
+ * capability but CAP_KILL within its own pid namespace, to reach a workload that changes its user; and a filter that
+ * leaves it the system calls of its loop. When it ends, the kernel kills whatever else is in the namespace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "container-backend/init.h"
+#include "policies/enforce/caps.h"
+#include "policies/enforce/seccomp.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
+#include "runtime/model/backend.h"
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define OUR_ARCH AUDIT_ARCH_RISCV64
+#else
+#error "Name this architecture's AUDIT_ARCH_ here."
+#endif
+
+enum { EXIT_SETUP = 125, EXIT_SIGNALED = 128 };
+
+/* What the loop below calls, and nothing else: an added call needs a row and its reason. */
+static const unsigned allowed[] = {
+	SYS_rt_sigtimedwait, /* waits for the next signal */
+	SYS_wait4,           /* reaps */
+	SYS_kill,            /* passes signals on */
+	SYS_sendto,          /* tells the end */
+	SYS_getrusage,       /* with what it took */
+	SYS_clock_gettime,   /* and when; where the vDSO cannot tell */
+	SYS_exit_group,
+	SYS_restart_syscall, /* a stopped wait that goes on */
+};
+
+static int load_filter(struct error *err)
+{
+	struct sock_filter program[ARRAY_LEN(allowed) + 6] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	struct bytes bytes = { .data = (uint8_t *)program, .len = sizeof program };
+	size_t n = 4;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++, n++)
+		program[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
+				(uint8_t)(ARRAY_LEN(allowed) - i), 0);
+	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	program[n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	r = seccomp_install(&bytes);
+	return r < 0 ? error_set(err, -r, "cannot load the filter of PID 1: %s", strerror(-r)) : 0;
+}
+
+/* Everything that PID 1 does not need is given up; CAP_KILL is kept if it is there to keep. */
+static int confine(const struct workload *w, struct error *err)
+{
+	const struct plan_capabilities kill_only = { .effective = UINT64_C(1) << CAP_KILL,
+		.permitted = UINT64_C(1) << CAP_KILL }, none = { 0 };
+	const int kept[] = { w->request->event_fd };
+	int r;
+
+	keep_only(kept, ARRAY_LEN(kept));
+	for (int fd = 0; fd < 3; fd++)
+		if (fd != w->request->event_fd)
+			(void)close(fd); /* else a reader of the workload's output would wait for us too */
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return error_sys(err, "cannot keep CAP_KILL for PID 1");
+	r = workload_become_user(w, err);
+	if (r == 0 && caps_apply(&kill_only, NULL) < 0)
+		r = caps_apply(&none, err);
+	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = error_sys(err, "cannot give up new privileges for PID 1");
+	return r < 0 ? r : load_filter(err);
+}
+
+/*
+ * /proc/1/cmdline is open to everybody in the container, and holds the launcher's own: host paths, perhaps passwords
+ * given by --env. The words lie in one piece of memory that begins with the first of them.
+ */
+static void hide_arguments(void)
+{
+	char *words = program_invocation_name;
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	(void)prctl(PR_SET_NAME, "bivalve-init"); /* cannot fail */
+	if (file_read_at(AT_FDCWD, "/proc/self/cmdline", 4 << 20, &text, &len, NULL) < 0 || !len ||
+			memcmp(words, text, len < strlen(words) + 1 ? len : strlen(words) + 1))
+		return; /* no /proc, so nobody else reads it there; or not where we think */
+	memset(words, 0, len);
+	(void)snprintf(words, len, "bivalve-init"); /* cut short when there is less room */
+}
+
+static uint64_t microseconds(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void tell_end(int event_fd, int status)
+{
+	struct backend_event event = { .kind = EVENT_EXIT, .exit_status = status };
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
+		event.cpu_user_us = microseconds(usage.ru_utime);
+		event.cpu_system_us = microseconds(usage.ru_stime);
+		event.peak_memory_bytes = (uint64_t)usage.ru_maxrss * 1024; /* of the largest process */
+	}
+	(void)backend_event_send(event_fd, &event); /* our own status says the same to whoever waits */
+}
+
+/* Reaps all that has ended. True, with its status, once the workload is among them. */
+static bool reap(pid_t workload, int *ret_status)
+{
+	bool ended = false;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == workload) {
+			*ret_status = status;
+			ended = true;
+		}
+	return ended;
+}
+
+static void loop(pid_t workload, int event_fd) __attribute__((noreturn));
+static void loop(pid_t workload, int event_fd)
+{
+	sigset_t all;
+	int status;
+
+	(void)sigfillset(&all);
+	for (;;) {
+		int signo = sigwaitinfo(&all, NULL);
+
+		if (signo == SIGCHLD && reap(workload, &status))
+			break;
+		if (signo > 0 && signo != SIGCHLD)
+			(void)kill(workload, signo); /* ESRCH: it has ended, SIGCHLD is on its way */
+	}
+	tell_end(event_fd, status);
+	_exit(WIFSIGNALED(status) ? EXIT_SIGNALED + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+void reaper_run(const struct workload *w)
+{
+	int event_fd = w->request->event_fd;
+	struct error err = { 0 };
+	sigset_t all, old;
+	pid_t pid;
+
+	hide_arguments();
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &old); /* from before the fork, so that none is lost */
+	pid = fork();
+	if (pid == 0) {
+		(void)sigprocmask(SIG_SETMASK, &old, NULL); /* cannot fail with valid arguments */
+		workload_run(w);
+	}
+	if (pid < 0)
+		(void)error_sys(&err, "cannot make the workload's process");
+	if (pid < 0 || confine(w, &err) < 0) {
+		(void)backend_event_error(event_fd, &err, EXIT_SETUP); /* the exit status says it in any case */
+		_exit(EXIT_SETUP); /* takes the workload along: the kernel ends a namespace with its PID 1 */
+	}
+	loop(pid, event_fd);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The root file system of a container.
+ *
+ *   lowers (the image's layers, shared, never written)  ─┐
+ *   upper  (tmpfs of root.upper_bytes, in this mount     ├─ overlay ─► pivot_root
+ *           namespace only: it goes with the process)   ─┘
+ *
+ * Everything is mounted over the topmost lower directory, which exists for sure and which nobody else in this
+ * namespace needs; layers are given to overlayfs by fchdir and ".", so their paths have neither a length limit nor
+ * forbidden characters, and do not show in the container's /proc/mounts. Kernels before 6.7 have no "lowerdir+": there,
+ * the layers are bound to short names on the tmpfs and named in one option string.
+ *
+ * A read-only root is a read-only bind of its single layer when that has every mount point; else an overlay as above
+ * that is made read-only once the mount points are there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "container-backend/mountfd.h"
+#include "container-backend/rootfs.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
+#include "runtime/base/strbuf.h"
+
+int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
+{
+	size_t n = strv_len(plan->root.lowers);
+
+	*ret = (struct rootfs){ .fd = -1, .stage = -1, .n = n, .lowers = xcalloc(n, sizeof *ret->lowers),
+		.idmapped = xcalloc(n, sizeof *ret->idmapped) };
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_sys(err, "cannot make the mounts private");
+	for (size_t i = 0; i < n; i++) {
+		ret->lowers[i] = open(plan->root.lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (ret->lowers[i] < 0)
+			return error_sys(err, "root.lowers[%zu]: %s", i, plan->root.lowers[i]);
+	}
+	if (n == 0)
+		return error_set(err, EINVAL, "root.lowers: empty");
+	ret->stage = ret->lowers[n - 1];
+	return 0;
+}
+
+void rootfs_adopt(struct rootfs *r, size_t i, int fd)
+{
+	if (i >= r->n) {
+		(void)close(fd); /* more than there are layers */
+		return;
+	}
+	r->lowers[i] = fd; /* the plain one stays open: it may be the stage */
+	r->idmapped[i] = true;
+}
+
+/* Whether everything that will be mounted on has its place in the only layer. */
+static bool has_mount_points(const struct rootfs *r, const struct plan *plan)
+{
+	static const char *const own[] = { "/proc", "/dev", "/sys" };
+
+	for (size_t i = 0; i < ARRAY_LEN(own) + 1 + plan->n_mounts; i++) {
+		size_t m = i - ARRAY_LEN(own) - 1;
+		const char *path = i < ARRAY_LEN(own) ? own[i] : i == ARRAY_LEN(own) ? plan->process.cwd
+			: plan->mounts[m].destination;
+		int fd;
+
+		if (!path || !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5))
+			continue;
+		fd = path_open_in_root(r->lowers[0], path, O_PATH, 0);
+		if (fd < 0)
+			return false;
+		(void)close(fd);
+	}
+	return true;
+}
+
+static int mount_bind(struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	/* In a user namespace the mounts below a copied one are locked to it and have to come along. */
+	_cleanup_close_ int fd = r->idmapped[0] ? fcntl(r->lowers[0], F_DUPFD_CLOEXEC, 3)
+		: mountfd_clone(r->lowers[0], "", plan->namespaces & PLAN_NS(USER));
+	int s = fd < 0 ? fd : mountfd_set(fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, 0, true);
+
+	if (s == 0)
+		s = mountfd_move(fd, r->stage);
+	if (s < 0)
+		return error_set(err, -s, "root.lowers[0]: cannot bind %s: %s", plan->root.lowers[0], strerror(-s));
+	r->fd = steal_fd(&fd);
+	return 0;
+}
+
+/* The tmpfs that takes the writes, over the stage, with the folders that overlayfs wants. */
+static int mount_scratch(const struct rootfs *r, const struct plan *plan, int *ret_fd, struct error *err)
+{
+	_cleanup_close_ int fs = mountfd_fs_open("tmpfs"), fd = -1;
+	char size[32];
+	int s = fs < 0 ? fs : mountfd_fs_set(fs, "mode", "0755");
+
+	(void)snprintf(size, sizeof size, "%ju", (uintmax_t)plan->root.upper_bytes); /* fits */
+	if (s == 0 && plan->root.upper_bytes)
+		s = mountfd_fs_set(fs, "size", size);
+	fd = s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	s = fd < 0 ? fd : mountfd_move(fd, r->stage);
+	if (s < 0)
+		return mountfd_fs_error(fs, -s, err, "root.upper_bytes: cannot mount the tmpfs of the root");
+	if (mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0755) < 0)
+		return error_sys(err, "cannot prepare the tmpfs of the root");
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Gives overlayfs its layers one by one, each as "." of the working folder. */
+static int add_layers(const struct rootfs *r, int fs, int scratch, bool user_ns)
+{
+	int s = 0;
+
+	for (size_t i = r->n; s == 0 && i-- > 0;) {
+		s = fchdir(r->lowers[i]) < 0 ? -errno : 0;
+		if (s == 0)
+			s = mountfd_fs_set(fs, "lowerdir+", ".");
+	}
+	if (s == 0)
+		s = fchdir(scratch) < 0 ? -errno : 0;
+	if (s == 0)
+		s = mountfd_fs_set(fs, "upperdir", "upper");
+	if (s == 0)
+		s = mountfd_fs_set(fs, "workdir", "work");
+	if (s == 0 && user_ns) /* trusted.overlay.* is the host's alone */
+		s = mountfd_fs_set(fs, "userxattr", NULL);
+	return s;
+}
+
+/* Linux 6.7. -EINVAL: older. */
+static int mount_overlay_by_fd(struct rootfs *r, int scratch, bool user_ns, struct error *err)
+{
+	_cleanup_close_ int fs = mountfd_fs_open("overlay"), fd = -1;
+	int s = fs < 0 ? fs : add_layers(r, fs, scratch, user_ns);
+
+	fd = s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NODEV);
+	s = fd < 0 ? fd : mountfd_move(fd, r->stage);
+	if (s < 0)
+		return mountfd_fs_error(fs, -s, err, "root: cannot mount the overlay");
+	r->fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Puts layer i at "l<i>" of the tmpfs. */
+static int attach_layer(const struct rootfs *r, size_t i, int scratch, bool user_ns)
+{
+	_cleanup_close_ int place = -1, copy = -1;
+	char name[24];
+	int fd;
+
+	(void)snprintf(name, sizeof name, "l%zu", i); /* fits */
+	if (mkdirat(scratch, name, 0755) < 0)
+		return -errno;
+	place = openat(scratch, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (place < 0)
+		return -errno;
+	copy = r->idmapped[i] ? -1 : mountfd_clone(r->lowers[i], "", user_ns);
+	fd = r->idmapped[i] ? r->lowers[i] : copy;
+	return fd < 0 ? fd : mountfd_move(fd, place);
+}
+
+static int attach_layers(const struct rootfs *r, int scratch, bool user_ns, bool idmapped, struct error *err)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		int s = r->idmapped[i] == idmapped ? attach_layer(r, i, scratch, user_ns) : 0;
+
+		if (s < 0)
+			return error_set(err, -s, "root.lowers[%zu]: cannot bind it: %s", i, strerror(-s));
+	}
+	return 0;
+}
+
+static int mount_overlay_by_names(struct rootfs *r, int scratch, bool user_ns, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf options = { 0 };
+
+	strbuf_puts(&options, "upperdir=upper,workdir=work,lowerdir=");
+	for (size_t i = r->n; i-- > 0;)
+		strbuf_printf(&options, "l%zu%s", i, i ? ":" : "");
+	if (user_ns)
+		strbuf_puts(&options, ",userxattr");
+	if (options.len >= 4096)
+		return error_set(err, E2BIG, "root.lowers: %zu layers are more than this kernel can stack", r->n);
+	if (fchdir(scratch) < 0 || (mkdir("root", 0755) < 0 && errno != EEXIST) ||
+			mount("overlay", "root", "overlay", MS_NODEV, options.text) < 0)
+		return error_sys(err, "root: cannot mount the overlay");
+	r->fd = open("root", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return r->fd < 0 ? error_sys(err, "root") : 0;
+}
+
+static int mount_overlay(struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	bool user_ns = plan->namespaces & PLAN_NS(USER);
+	_cleanup_close_ int scratch = -1;
+	int s = mount_scratch(r, plan, &scratch, err);
+
+	if (s == 0) /* detached mounts can be layers from Linux 6.15 on only */
+		s = attach_layers(r, scratch, user_ns, true, err);
+	if (s < 0)
+		return s;
+	s = mount_overlay_by_fd(r, scratch, user_ns, err);
+	if (s != -EINVAL)
+		return s;
+	s = attach_layers(r, scratch, user_ns, false, err);
+	return s < 0 ? s : mount_overlay_by_names(r, scratch, user_ns, err);
+}
+
+int rootfs_mount(struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	if (plan->root.read_only && r->n == 1 && has_mount_points(r, plan))
+		return mount_bind(r, plan, err);
+	r->seal = plan->root.read_only;
+	return mount_overlay(r, plan, err);
+}
+
+int rootfs_seal(const struct rootfs *r, struct error *err)
+{
+	int s = r->seal ? mountfd_set(r->fd, MOUNT_ATTR_RDONLY, 0, false) : 0;
+
+	return s < 0 ? error_set(err, -s, "root: cannot make it read-only: %s", strerror(-s)) : 0;
+}
+
+/*
+ * On an initramfs, which is the absolute root and cannot be pivoted away from: cover it. What is mounted on it would
+ * stay within reach of a chroot breakout, so that goes first.
+ */
+static int cover_initramfs(struct error *err)
+{
+	static const char *const mounts[] = { "/dev", "/proc", "/sys", "/run", "/tmp" };
+
+	for (size_t i = 0; i < ARRAY_LEN(mounts); i++)
+		(void)umount2(mounts[i], MNT_DETACH | UMOUNT_NOFOLLOW); /* not mounted: nothing to hide */
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+		return error_sys(err, "root: cannot cover the initramfs");
+	return 0;
+}
+
+int rootfs_enter(const struct rootfs *r, struct error *err)
+{
+	if (fchdir(r->fd) < 0)
+		return error_sys(err, "root");
+	if (syscall(SYS_pivot_root, ".", ".") == 0) {
+		/* The old root lies over the new one now, and "." is the new one below it: unmounting takes the upper. */
+		if (umount2(".", MNT_DETACH) < 0)
+			return error_sys(err, "root: cannot let go of the old one");
+	} else if (errno != EINVAL) {
+		return error_sys(err, "root: pivot_root");
+	} else {
+		int s = cover_initramfs(err);
+
+		if (s < 0)
+			return s;
+	}
+	return chdir("/") < 0 ? error_sys(err, "root") : 0;
+}

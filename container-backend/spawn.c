@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parent side of a container: clone, id maps and control groups for the child, and its answer. init.c has the other
+ * side and tells how the two go together.
+ *
+ * While the child mounts, the parent makes the control groups: with two processors each of the two hides behind the
+ * other. On pure v2 the group comes first instead and the child is cloned into it, which moves nothing at all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "container-backend/idmap.h"
+#include "container-backend/init.h"
+#include "container-backend/mounts.h"
+#include "container-backend/namespaces.h"
+#include "container-backend/spawn.h"
+#include "container-backend/terminal.h"
+#include "policies/enforce/cgroup.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/model/backend.h"
+
+enum { FDS_PER_MESSAGE = 8 };
+
+struct spawn {
+	const struct spawn_request *request;
+	struct cgroup_host host;
+	bool made_group;
+	int sock;            /* our end */
+	pid_t pid;
+	int pidfd;
+};
+
+static int make_group(struct spawn *s, struct error *err)
+{
+	const struct spawn_request *q = s->request;
+	int r = cgroup_create(&s->host, q->cgroup, &q->plan->resources, err);
+
+	s->made_group = r == 0;
+	return r;
+}
+
+static int send_message(struct spawn *s, char message, const int *fds, size_t n, struct error *err)
+{
+	int r = fd_send(s->sock, &message, 1, fds, n);
+
+	/* EPIPE: the child has ended; what it said about that waits in the socket. */
+	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
+		error_set(err, -r, "cannot reach the container's process: %s", strerror(-r)) : 0;
+}
+
+/* With root outside: layers whose owners are seen through the maps, if the kernel can; as they are, if not. */
+static int send_lowers(struct spawn *s, struct error *err)
+{
+	const struct plan *plan = s->request->plan;
+	size_t n = strv_len(plan->root.lowers), len = 0;
+	_cleanup_close_ int userns = -1;
+	int fds[FDS_PER_MESSAGE], r = 0;
+	char path[64];
+
+	if (geteuid() != 0)
+		return 0;
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)s->pid); /* fits */
+	userns = open(path, O_RDONLY | O_CLOEXEC);
+	if (userns < 0)
+		return error_sys(err, "cannot open the user namespace");
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		fds[len] = idmap_lower(plan->root.lowers[i], userns);
+		if (fds[len] < 0)
+			break; /* one that cannot: those above it would not fit in order either */
+		len++;
+		if (len == FDS_PER_MESSAGE || i + 1 == n) {
+			r = send_message(s, CHILD_LOWERS, fds, len, err);
+			while (len > 0)
+				(void)close(fds[--len]);
+		}
+	}
+	if (len > 0 && r == 0)
+		r = send_message(s, CHILD_LOWERS, fds, len, err);
+	while (len > 0)
+		(void)close(fds[--len]);
+	return r;
+}
+
+static int give_maps(struct spawn *s, struct error *err)
+{
+	int r;
+
+	if (!(s->request->plan->namespaces & PLAN_NS(USER)))
+		return 0;
+	r = idmap_write(s->request->plan, s->pid, err);
+	if (r == 0)
+		r = send_lowers(s, err);
+	return r < 0 ? r : send_message(s, CHILD_MAPS, NULL, 0, err);
+}
+
+static int give_groups(struct spawn *s, struct error *err)
+{
+	int fds[CGROUP_HIERARCHIES], n, r;
+
+	if (!s->request->cgroup || s->made_group)
+		return 0;
+	r = make_group(s, err);
+	if (r < 0)
+		return r;
+	n = cgroup_open_join(&s->host, s->request->cgroup, fds, err);
+	if (n < 0)
+		return n;
+	r = send_message(s, CHILD_GROUPS, fds, (size_t)n, err);
+	while (n > 0)
+		(void)close(fds[--n]);
+	return r;
+}
+
+/* The child's one answer. */
+static int await_child(struct spawn *s, int *ret_console, struct error *err)
+{
+	_cleanup_close_ int console = -1;
+	struct backend_event event;
+	ssize_t n = fd_recv(s->sock, &event, sizeof event, &console, 1);
+	bool terminal = s->request->plan->process.terminal;
+
+	if (n < 0)
+		return error_set(err, (int)-n, "cannot hear the container's process: %s", strerror((int)-n));
+	if (n != (ssize_t)sizeof event)
+		return error_set(err, ECHILD, "the container's process ended while it was set up");
+	event.text[sizeof event.text - 1] = '\0';
+	if (event.kind != EVENT_MILESTONE)
+		return error_set(err, event.code > 0 ? event.code : EIO, "%s", event.text);
+	if (terminal && (console < 0 || !terminal_is_master(console)))
+		return error_set(err, EPROTO, "process.terminal: what the container sent is not a terminal");
+	*ret_console = terminal ? steal_fd(&console) : -1;
+	return 0;
+}
+
+static void abandon(struct spawn *s)
+{
+	if (s->pid > 0) {
+		(void)pidfd_kill(s->pidfd, SIGKILL); /* ESRCH: it ended by itself */
+		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		close_cleanup(&s->pidfd);
+	}
+	if (s->made_group)
+		(void)cgroup_remove(&s->host, s->request->cgroup, NULL); /* the first error is the one to tell */
+}
+
+static int clone_child(struct spawn *s, struct error *err)
+{
+	struct child child = { .request = s->request };
+	_cleanup_close_ int group = -1, theirs = -1;
+	int pair[2];
+
+	if (s->request->cgroup && s->host.layout == CGROUP_V2) {
+		int r = make_group(s, err);
+
+		if (r < 0)
+			return r;
+		group = cgroup_open_dir(&s->host, s->request->cgroup);
+		if (group < 0)
+			return error_sys(err, "cannot open the control group %s", s->request->cgroup);
+		child.in_cgroup = true;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, "cannot make a socket pair");
+	s->sock = pair[0];
+	theirs = pair[1];
+	child.sock = theirs;
+	s->pid = namespaces_clone(s->request->plan, group, &s->pidfd, err);
+	if (s->pid == 0)
+		container_child(&child);
+	return s->pid < 0 ? s->pid : 0;
+}
+
+int container_spawn(const struct spawn_request *request, struct spawn_result *ret, struct error *err)
+{
+	struct spawn s = { .request = request, .sock = -1, .pidfd = -1 };
+	struct spawn_result result = { .console_fd = -1 };
+	int r = namespaces_check(request->plan, err);
+
+	if (r == 0)
+		r = idmap_check(request->plan, err);
+	if (r < 0)
+		return r;
+	if (request->cgroup)
+		cgroup_probe(&s.host);
+	r = clone_child(&s, err);
+	if (r == 0)
+		r = give_maps(&s, err);
+	if (r == 0)
+		r = give_groups(&s, err);
+	if (r == 0)
+		r = await_child(&s, &result.console_fd, err);
+	close_cleanup(&s.sock);
+	if (r < 0) {
+		abandon(&s);
+		return r;
+	}
+	result.pid = s.pid;
+	result.pidfd = s.pidfd;
+	*ret = result;
+	return 0;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last steps before the workload's own code: privilege falls here, in the order that init.c explains.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "container-backend/init.h"
+#include "container-backend/program.h"
+#include "policies/enforce/caps.h"
+#include "policies/enforce/rlimits.h"
+#include "policies/enforce/seccomp.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/model/backend.h"
+
+enum { EXIT_SETUP = 125, DEFAULT_UMASK = 0022 };
+
+int workload_become_user(const struct workload *w, struct error *err)
+{
+	const struct user *u = &w->user;
+
+	/* EPERM: the user namespace of an ordinary user has setgroups denied; then there are none to add or drop. */
+	if (setgroups(u->n_groups, u->groups) < 0 && (errno != EPERM || u->n_groups))
+		return error_sys(err, "process.user: cannot set %zu supplementary groups", u->n_groups);
+	if (setresgid(u->gid, u->gid, u->gid) < 0)
+		return error_sys(err, "process.user: cannot become group %u", u->gid);
+	if (setresuid(u->uid, u->uid, u->uid) < 0)
+		return error_sys(err, "process.user: cannot become user %u", u->uid);
+	/* The change of user has undone both. */
+	if (w->request->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return error_sys(err, "cannot tie the container to its launcher");
+	return prctl(PR_SET_DUMPABLE, 0) < 0 ? error_sys(err, "cannot become undumpable") : 0;
+}
+
+/* A session of its own, with the terminal, and the three standard descriptors. */
+static int take_stdio(const struct workload *w, struct error *err)
+{
+	int from[3];
+
+	(void)setsid(); /* fails for a process that leads a group already: PID 1 after a fork does not */
+	if (w->terminal >= 0 && ioctl(w->terminal, TIOCSCTTY, 0) < 0)
+		return error_sys(err, "process.terminal: cannot become its session");
+	for (int i = 0; i < 3; i++) {
+		int fd = w->terminal >= 0 ? w->terminal : w->request->stdio[i];
+
+		/* Out of the way first: one of the sources may be 0, 1 or 2 itself. */
+		from[i] = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (from[i] < 0)
+			return error_sys(err, "cannot prepare standard descriptor %d", i);
+	}
+	for (int i = 0; i < 3; i++)
+		if (dup2(from[i], i) < 0)
+			return error_sys(err, "cannot set standard descriptor %d", i);
+	return 0;
+}
+
+static int load_filter(const struct plan *plan, struct error *err)
+{
+	int r = plan->seccomp.len ? seccomp_install(&plan->seccomp) : 0;
+
+	return r < 0 ? error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r)) : 0;
+}
+
+static int drop_privilege(const struct workload *w, struct error *err)
+{
+	const struct plan_process *p = &w->request->plan->process;
+	int r = rlimits_apply(p->rlimits, p->n_rlimits, err);
+
+	if (r == 0)
+		r = caps_drop_bounding(&p->capabilities, err);
+	if (r == 0 && !p->no_new_privs) /* takes CAP_SYS_ADMIN */
+		r = load_filter(w->request->plan, err);
+	if (r == 0)
+		r = workload_become_user(w, err);
+	if (r == 0)
+		r = caps_apply(&p->capabilities, err);
+	if (r == 0 && p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = error_sys(err, "process.no_new_privs");
+	return r;
+}
+
+/* The plan's variables, and HOME if it is not among them. */
+static char **make_env(const struct workload *w)
+{
+	char *const *env = w->request->plan->process.env;
+	size_t n = strv_len(env);
+	char **all = xcalloc(n + 2, sizeof *all);
+	bool home = false;
+
+	for (size_t i = 0; i < n; i++) {
+		all[i] = env[i];
+		home |= !strncmp(env[i], "HOME=", 5);
+	}
+	if (!home)
+		all[n] = xasprintf("HOME=%s", w->user.home);
+	return all;
+}
+
+static void fail(const struct workload *w, const struct error *err, int status) __attribute__((noreturn));
+static void fail(const struct workload *w, const struct error *err, int status)
+{
+	(void)backend_event_error(w->request->event_fd, err, status); /* the exit status says it in any case */
+	_exit(status);
+}
+
+void workload_run(const struct workload *w)
+{
+	const struct plan *plan = w->request->plan;
+	const struct plan_process *p = &plan->process;
+	char **env = make_env(w), path[4096];
+	struct error err = { 0 };
+	int status;
+
+	(void)umask(p->umask ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
+	if (take_stdio(w, &err) < 0 || drop_privilege(w, &err) < 0)
+		fail(w, &err, EXIT_SETUP);
+	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS) /* all are already */
+		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
+	status = program_find(p->argv[0], env, path, sizeof path, &err);
+	if (status)
+		fail(w, &err, status);
+	(void)backend_event_milestone(w->request->event_fd, "exec"); /* a supervisor that is gone needs no news */
+	if (p->no_new_privs && load_filter(plan, &err) < 0)
+		fail(w, &err, EXIT_SETUP);
+	(void)execve(path, p->argv, env);
+	status = program_exec_error(path, errno, &err);
+	fail(w, &err, status);
+}
