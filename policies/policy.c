@@ -214,6 +214,15 @@ static int read_chain(struct chain *c, struct policy *ret, struct error *err)
 	return 0;
 }
 
+static int finish(int r, const char *name, struct policy *ret, struct error *err)
+{
+	if (r == 0)
+		ret->name = xstrdup(name);
+	else
+		schema_one_line(err->message);
+	return r;
+}
+
 int policy_load(const char *name, struct policy *ret, struct error *err)
 {
 	_cleanup_(chain_release) struct chain c = { .n = 1 };
@@ -226,9 +235,7 @@ int policy_load(const char *name, struct policy *ret, struct error *err)
 		r = link_parse(&c.links[0], err);
 	if (r == 0)
 		r = read_chain(&c, ret, err);
-	if (r == 0)
-		ret->name = xstrdup(name);
-	return r;
+	return finish(r, name, ret, err);
 }
 
 int policy_parse(const char *text, size_t len, const char *name, struct policy *ret, struct error *err)
@@ -244,9 +251,7 @@ int policy_parse(const char *text, size_t len, const char *name, struct policy *
 	r = json_parse(text, len, name, &c.links[0].root, err);
 	if (r == 0)
 		r = read_chain(&c, ret, err);
-	if (r == 0)
-		ret->name = xstrdup(name);
-	return r;
+	return finish(r, name, ret, err);
 }
 
 void policy_release(struct policy *p)

@@ -12,8 +12,7 @@
 
 enum { MAX_ITEMS = 1024, MAX_WORD = 32 };
 
-/* Keys and values of a document can hold anything; an error is one line. */
-static void make_one_line(char *text)
+void schema_one_line(char *text)
 {
 	for (; *text; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
@@ -29,8 +28,8 @@ int schema_refuse(const struct document *d, const struct json *j, struct error *
 	(void)vsnprintf(what, sizeof what, fmt, args);
 	va_end(args);
 	(void)json_path(j, path, sizeof path);
-	make_one_line(path);
-	make_one_line(what);
+	schema_one_line(path);
+	schema_one_line(what);
 	return error_set(err, EINVAL, "%s:%u: %s%s%s", d->name, j->line, path, *path ? ": " : "", what);
 }
 

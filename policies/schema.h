@@ -47,6 +47,8 @@ int schema_read(const struct document *d, const struct json *j, const struct key
 /* -EINVAL and "FILE:LINE: key.path: …". */
 int schema_refuse(const struct document *d, const struct json *j, struct error *err, const char *fmt, ...)
 		__attribute__((format(printf, 4, 5)));
+/* Keys, values and file names can hold anything; an error is one line. */
+void schema_one_line(char *text);
 /* Refuses j unless it is of this type. */
 int schema_expect(const struct document *d, const struct json *j, enum json_type type, struct error *err);
 /* The value of j as bytes: an integer or a string. */

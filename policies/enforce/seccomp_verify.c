@@ -16,7 +16,7 @@
 
 #include "policies/enforce/seccomp_verify.h"
 
-enum { ARGUMENTS = 6, MAX_WORDS = 96, MAX_TRIES = 8192 };
+enum { ARGUMENTS = 6, MAX_WORDS = 96, MAX_TRIES = 2048 };
 #define BROKEN UINT32_MAX /* no action has this value */
 
 /* Classic BPF, as far as seccomp(2) accepts it and libseccomp writes it. */

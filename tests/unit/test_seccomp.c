@@ -223,6 +223,10 @@ static void test_children(void)
 	strict_owned = strict.data;
 	ok(program.len > 0 && strict.len > 0, "default and strict compile: %zu and %zu instructions",
 			program.len / sizeof(struct sock_filter), strict.len / sizeof(struct sock_filter));
+	if (exited(in_child(&program, try_ordinary), 99)) {
+		skip("filters cannot be installed here (valgrind has no seccomp)");
+		return;
+	}
 	ok(exited(in_child(&program, try_ordinary), 0), "default: pipes, fork, open work");
 	ok(exited(in_child(&strict, try_ordinary), 0), "strict: pipes, fork, open work");
 	ok(exited(in_child(&program, try_denied), 0), "default: privileged calls give their errno");
