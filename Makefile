@@ -26,8 +26,8 @@ LDFLAGS += -fsanitize=address,undefined
 STATIC :=
 else
 # Static: a dynamic loader with these libraries would cost several times what a container costs.
-# The linker's warnings are of libcgroup's look-ups of users by name, which nothing here calls.
-STATIC := -static -Wl,--no-warnings
+STATIC := -static
+STATIC_SRCS := runtime/base/static_nss.c
 endif
 
 # Directories of the library, lowest layer first. A new .c file in one of them is found by itself.
@@ -35,7 +35,7 @@ LIB_DIRS := runtime/base runtime/model images policies policies/enforce containe
 	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/kernel vm-backend/guest runtime/launch bench
 # The main() of each program, kept out of the library.
 MAINS := runtime/launch/main.c images/image_main.c vm-backend/guest/guest_main.c
-LIB_SRCS := $(filter-out $(MAINS),$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
+LIB_SRCS := $(filter-out $(MAINS) runtime/base/static_nss.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 PRESETS := $(wildcard policies/presets/*.json)
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 
@@ -62,9 +62,9 @@ $(call objs,policies/policy.c policies/presets.c): $(O)/policies/presets.inc
 $(LIB): $(call objs,$(LIB_SRCS))
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
-$(O)/bivalve: $(call objs,runtime/launch/main.c) $(LIB)
+$(O)/bivalve: $(call objs,runtime/launch/main.c $(STATIC_SRCS)) $(LIB)
 	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
-$(O)/bivalve-guest: $(call objs,vm-backend/guest/guest_main.c) $(LIB)
+$(O)/bivalve-guest: $(call objs,vm-backend/guest/guest_main.c $(STATIC_SRCS)) $(LIB)
 	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -s -o $@ $^ $(CORE_LIBS)
 # Opens untrusted archives, so it is a program of its own: none of its libraries is in the launcher.
 $(O)/bivalve-image: $(call objs,images/image_main.c) $(LIB)
