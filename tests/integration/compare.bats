@@ -85,3 +85,28 @@ has_vm() {
 	"$BIVALVE" policy show default > "$BATS_TEST_TMPDIR/mine.json"
 	"$BIVALVE" policy check "$BATS_TEST_TMPDIR/mine.json"
 }
+
+@test "where no container can run, compare runs the microVM and says what is missing" {
+	has_vm
+	command -v bwrap > /dev/null || need bwrap "bwrap is not installed"
+	# As in an unprivileged container: no capabilities and no new user namespaces.
+	run --separate-stderr bwrap --unshare-user --disable-userns --cap-drop ALL --dev-bind / / --proc /proc \
+		env BIVALVE_RUN="$BATS_TEST_TMPDIR/run" "$BIVALVE" compare busybox echo hi
+	echo "$output"; echo "$stderr"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"did not run"* ]]
+	[[ "$stderr" == *"container did not run"* ]]
+	[[ "$output" == *"engine "* ]]
+}
+
+@test "where no microVM can run, compare runs the container and says how to get one" {
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	run --separate-stderr unshare -m sh -c 'mount -t tmpfs none /dev/shm; : > /dev/shm/kvm
+		[ ! -e /dev/kvm ] || mount --bind /dev/shm/kvm /dev/kvm; PATH=$1; shift; exec "$@"' \
+		sh "$BATS_TEST_TMPDIR/bin" "$BIVALVE" compare busybox echo hi
+	echo "$output"; echo "$stderr"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"did not run"* ]]
+	[[ "$stderr" == *"microVM did not run"* ]]
+	[[ "$stderr" == *qemu* ]]
+}
