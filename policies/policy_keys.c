@@ -118,7 +118,7 @@ static int read_rlimit(const struct document *d, const struct json *j, struct pl
 	static const struct key keys[] = {
 		{ "soft", KEY_CUSTOM, AT(struct plan_rlimit, soft), .read = read_soft_or_hard },
 		{ "hard", KEY_CUSTOM, AT(struct plan_rlimit, hard), .read = read_soft_or_hard },
-		{ NULL },
+		{ .name = NULL },
 	};
 	int r;
 
@@ -195,7 +195,7 @@ static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] 
 static const struct key root_keys[] = {
 	{ "read_only", KEY_BOOL, AT(struct policy, read_only_root) },
 	{ "upper", KEY_SIZE, AT(struct policy, upper_bytes), .min = 65536, .max = EXBIBYTE },
-	{ NULL },
+	{ .name = NULL },
 };
 
 static const struct key resource_keys[] = {
@@ -203,12 +203,12 @@ static const struct key resource_keys[] = {
 	{ "cpus", KEY_CUSTOM, 0, .read = read_cpus },
 	{ "cpu_weight", KEY_COUNT, AT(struct plan_resources, cpu_weight), .min = 1, .max = 10000 },
 	{ "pids", KEY_COUNT, AT(struct plan_resources, pids), .min = 1, .max = 4194304 }, /* PID_MAX_LIMIT */
-	{ NULL },
+	{ .name = NULL },
 };
 
 static const struct key limit_keys[] = {
 	{ "wall_time", KEY_DURATION, AT(struct plan_limits, wall_us), .min = 1000, .max = YEAR_US },
-	{ NULL },
+	{ .name = NULL },
 };
 
 const struct key policy_keys[] = {
@@ -227,5 +227,5 @@ const struct key policy_keys[] = {
 	{ "masked_paths", KEY_LIST, AT(struct policy, masked_paths), .check = check_path },
 	{ "readonly_paths", KEY_LIST, AT(struct policy, readonly_paths), .check = check_path },
 	{ "seccomp", KEY_CUSTOM, 0, .read = policy_read_seccomp },
-	{ NULL },
+	{ .name = NULL },
 };

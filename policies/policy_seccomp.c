@@ -119,7 +119,7 @@ static int read_argument(const struct document *d, const struct json *j, struct 
 		{ "op", KEY_ENUM, AT(struct seccomp_argument, compare), .names = compares },
 		{ "value", KEY_CUSTOM, AT(struct seccomp_argument, value), .read = read_register },
 		{ "value_two", KEY_CUSTOM, AT(struct seccomp_argument, value_two), .read = read_register },
-		{ NULL },
+		{ .name = NULL },
 	};
 	int r = schema_read(d, j, keys, arg, err);
 
@@ -166,7 +166,7 @@ static const struct key rule_keys[] = {
 	{ "errno", KEY_CUSTOM, AT(struct seccomp_rule, error), .read = read_errno },
 	{ "arguments", KEY_CUSTOM, 0, .read = read_arguments },
 	{ "capability", KEY_CUSTOM, 0, .read = read_capability },
-	{ NULL },
+	{ .name = NULL },
 };
 
 /* In a preset a call that this libseccomp does not know is simply not there; in a user's document it is a slip. */
@@ -230,7 +230,7 @@ static int read_rules(const struct document *d, const struct json *j, void *out,
 {
 	static const struct key keys[] = {
 		{ "add", KEY_CUSTOM, 0, .read = read_added_rules },
-		{ NULL },
+		{ .name = NULL },
 	};
 
 	if (j->type == JSON_OBJECT)
@@ -243,7 +243,7 @@ static const struct key seccomp_keys[] = {
 	{ "default", KEY_ENUM, AT(struct seccomp_profile, default_action), .names = actions },
 	{ "errno", KEY_CUSTOM, AT(struct seccomp_profile, default_error), .read = read_errno },
 	{ "rules", KEY_CUSTOM, 0, .read = read_rules },
-	{ NULL },
+	{ .name = NULL },
 };
 
 /* out: struct policy. */

@@ -239,7 +239,7 @@ static int read_list(const struct document *d, const struct json *j, const struc
 	const struct key change_keys[] = {
 		{ "add", KEY_ARRAY, AT(struct change, add), .check = key->check },
 		{ "drop", KEY_ARRAY, AT(struct change, drop), .check = key->check },
-		{ NULL },
+		{ .name = NULL },
 	};
 	struct change change = { 0 };
 	int r;

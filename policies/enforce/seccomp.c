@@ -315,7 +315,7 @@ static int for_each_group(struct entries *e, struct pass *pass, int (*fn)(struct
 {
 	int r = 0;
 
-	for (size_t at = 0, n, first; at < e->n && r == 0; at += n) {
+	for (size_t at = 0, n, first = 0; at < e->n && r == 0; at += n) {
 		for (n = 1; at + n < e->n && e->items[at + n].nr == e->items[at].nr;)
 			n++;
 		r = settle_group(e->items + at, n, pass->default_action, &first, err);
