@@ -35,7 +35,8 @@ struct seccomp_profile {
  *
  * Of several rules without arguments for one system call the last one decides. Rules with arguments that have
  * different actions must exclude each other, else -EINVAL: libseccomp would choose between them by an order of its
- * own. What it makes of conditions is run against them, and refused (-EINVAL) where it differs. Conditions on the same argument within one rule are alternatives, as runc reads them. System calls that
+ * own. What it makes of conditions is run against them, and refused (-EINVAL) where it differs. Conditions on the same
+ * argument within one rule are alternatives, as runc reads them. System calls that
  * libseccomp or this machine does not know are skipped: callers that want them refused ask seccomp_syscall_known().
  * Calls by another ABI than the native one (i386, x32) end the process.
  *
