@@ -12,7 +12,6 @@
 #include "runtime/base/alloc.h"
 #include "vm-backend/irq.h"
 #include "vm-backend/machine.h"
-#include "vm-backend/threads.h"
 
 #include <linux/virtio_mmio.h>
 
@@ -113,7 +112,7 @@ static void serve_disk(void *arg)
 int devices_start(struct machine *machine, struct error *err)
 {
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
-		int r = thread_start(serve_disk, &machine->devices.disk_loops[i], err);
+		int r = thread_start(&machine->devices.disk_threads[i], serve_disk, &machine->devices.disk_loops[i], err);
 
 		if (r < 0)
 			return r;

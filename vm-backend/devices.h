@@ -5,6 +5,7 @@
 #include "vm-backend/engine.h"
 #include "vm-backend/io_loop.h"
 #include "vm-backend/memory.h"
+#include "vm-backend/threads.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/rng.h"
@@ -16,7 +17,8 @@ enum { DEVICES_MAX = VM_MAX_DISKS + 2 };
 /* The virtio devices of a machine: which there are, where, and which thread serves them. */
 struct devices {
 	struct virtio_block disks[VM_MAX_DISKS];
-	struct io_loop disk_loops[VM_MAX_DISKS]; /* a thread each */
+	struct io_loop disk_loops[VM_MAX_DISKS];
+	struct thread disk_threads[VM_MAX_DISKS];
 	size_t n_disks;
 	struct virtio_console console;
 	struct virtio_rng rng;

@@ -168,8 +168,10 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 		r = devices_start(machine, err);
 	if (r >= 0)
 		r = vcpus_start(machine, err);
-	if (r >= 0)
+	if (r >= 0) {
+		threads_settle();
 		r = jail_lock(&fds, err);
+	}
 	if (r >= 0 && write(sync_fd, &fine, sizeof fine) != sizeof fine)
 		r = error_sys(err, "the launcher is gone");
 	if (r < 0)

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads with small stacks behind a gate. The gate is a futex word that is opened once.
+ * Threads with small stacks behind a gate: two futex words, one that counts who has arrived and one that opens once.
+ * Threads do not touch the heap, or each would get an arena of its own.
  */
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime/base/alloc.h"
 #include "vm-backend/threads.h"
 
 enum { STACK_BYTES = 64 << 10 };
 
-static uint32_t gate; /* 0: closed. One process, one machine: see engine_kvm.c */
-
-struct start {
-	void (*work)(void *arg);
-	void *arg;
-};
+/* The process is one machine (engine_kvm.c), so these exist once. */
+static uint32_t started, arrived, gate;
 
 static void wait_while(const uint32_t *word, uint32_t value)
 {
@@ -28,38 +25,52 @@ static void wait_while(const uint32_t *word, uint32_t value)
 		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); /* looked at again anyway */
 }
 
+static void wake(uint32_t *word)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); /* cannot fail */
+}
+
 static void *thread_main(void *arg)
 {
 	static const uint32_t never;
-	struct start start = *(struct start *)arg;
+	const struct thread *thread = arg;
 
-	free(arg);
+	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
+	wake(&arrived);
 	wait_while(&gate, 0);
-	start.work(start.arg);
+	thread->work(thread->arg);
 	wait_while(&never, 0);
 	return NULL;
 }
 
-int thread_start(void (*work)(void *arg), void *arg, struct error *err)
+int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, struct error *err)
 {
-	struct start *start = xmemdup(&(struct start){ work, arg }, sizeof *start);
 	pthread_attr_t attr;
-	pthread_t thread;
+	pthread_t id;
 	int r;
 
+	*thread = (struct thread){ work, arg };
 	pthread_attr_init(&attr);
 	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
 	if (r == 0)
-		r = pthread_create(&thread, &attr, thread_main, start);
+		r = pthread_create(&id, &attr, thread_main, thread);
 	pthread_attr_destroy(&attr);
-	if (r == 0)
-		return 0;
-	free(start);
-	return error_set(err, r, "cannot start a thread");
+	if (r)
+		return error_set(err, r, "cannot start a thread");
+	started++;
+	return 0;
+}
+
+void threads_settle(void)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE)) < started)
+		wait_while(&arrived, now);
 }
 
 void threads_release(void)
 {
 	__atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
-	(void)syscall(SYS_futex, &gate, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); /* cannot fail */
+	wake(&gate);
 }

@@ -12,7 +12,6 @@
 
 #include "runtime/model/backend.h"
 #include "vm-backend/machine.h"
-#include "vm-backend/threads.h"
 #include "vm-backend/vcpu.h"
 
 static int vcpu_init(struct vcpu *vcpu, size_t run_bytes, struct error *err)
@@ -44,8 +43,8 @@ int vcpus_init(struct machine *machine, struct error *err)
 	return 0;
 }
 
-/* An exit that means the end: what KVM could not do for the guest. */
-static void vcpu_fail(struct vcpu *vcpu)
+/* The end: KVM could not go on with the guest. Returns false: this vCPU does not go on. */
+static bool vcpu_fail(struct vcpu *vcpu, int code)
 {
 	const struct kvm_run *run = vcpu->run;
 	char why[128];
@@ -55,9 +54,10 @@ static void vcpu_fail(struct vcpu *vcpu)
 		detail = run->internal.suberror;
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		detail = run->fail_entry.hardware_entry_failure_reason;
-	(void)snprintf(why, sizeof why, "kvm: vCPU %u stopped: exit reason %u, detail %#llx", vcpu->index,
-			run->exit_reason, (unsigned long long)detail); /* fits */
-	machine_stop(vcpu->machine, EIO, why);
+	(void)snprintf(why, sizeof why, "kvm: vCPU %u stopped: errno %d, exit reason %u, detail %#llx", vcpu->index,
+			code, run->exit_reason, (unsigned long long)detail); /* fits */
+	machine_stop(vcpu->machine, code ? code : EIO, why);
+	return false;
 }
 
 /* Serves one exit. False: this vCPU does not go on. */
@@ -78,7 +78,7 @@ static bool vcpu_exit(struct vcpu *vcpu)
 		break;
 	default:
 		if (!arch_vcpu_exit(machine, run))
-			vcpu_fail(vcpu);
+			return vcpu_fail(vcpu, 0);
 	}
 	return !__atomic_load_n(&machine->stop_claimed, __ATOMIC_RELAXED);
 }
@@ -90,21 +90,18 @@ static void vcpu_thread(void *arg)
 
 	if (vcpu->index == 0)
 		(void)backend_event_milestone(machine->config->event_fd, "kernel-entered"); /* only a report */
-	do {
-		vcpu->exits++;
-		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
-			if (errno == EINTR || errno == EAGAIN)
-				continue;
-			vcpu_fail(vcpu);
-			break;
-		}
-	} while (vcpu_exit(vcpu));
+	for (bool go_on = true; go_on; vcpu->exits++) {
+		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
+			go_on = vcpu_exit(vcpu);
+		else if (errno != EINTR && errno != EAGAIN) /* EAGAIN: it was just started by another */
+			go_on = vcpu_fail(vcpu, errno);
+	}
 }
 
 int vcpus_start(struct machine *machine, struct error *err)
 {
 	for (unsigned i = 0; i < machine->config->vcpus; i++) {
-		int r = thread_start(vcpu_thread, &machine->vcpus[i], err);
+		int r = thread_start(&machine->vcpus[i].thread, vcpu_thread, &machine->vcpus[i], err);
 
 		if (r < 0)
 			return r;

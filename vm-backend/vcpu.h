@@ -2,10 +2,10 @@
 #ifndef BIVALVE_VM_VCPU_H
 #define BIVALVE_VM_VCPU_H
 
-#include <pthread.h>
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "vm-backend/threads.h"
 
 struct machine;
 struct kvm_run;
@@ -15,6 +15,7 @@ struct vcpu {
 	unsigned index;
 	int fd;
 	struct kvm_run *run;
+	struct thread thread;
 	uint64_t exits;         /* times the guest came out to us */
 };
 
