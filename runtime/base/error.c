@@ -7,6 +7,14 @@
 
 #include "runtime/base/error.h"
 
+/* Texts from images, guests and documents end up in messages: no line of theirs, no escape sequence reaches a terminal. */
+static void make_one_line(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
+
 int error_set(struct error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -17,6 +25,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(err->message, sizeof err->message, fmt, ap); /* a cut message is still a message */
 	va_end(ap);
+	make_one_line(err->message);
 	return -code;
 }
 
@@ -34,6 +43,7 @@ int error_sys(struct error *err, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(err->message);
 	(void)snprintf(err->message + len, sizeof err->message - len, ": %s", strerror(code));
+	make_one_line(err->message);
 	return -code;
 }
 
@@ -51,5 +61,6 @@ int error_prefix(struct error *err, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(err->message);
 	(void)snprintf(err->message + len, sizeof err->message - len, ": %s", old);
+	make_one_line(err->message);
 	return -err->code;
 }

@@ -239,8 +239,19 @@ static void test_ids(void)
 		ok(instance_id_check(bad[i], NULL) == -EINVAL, "a bad name: %.20s", bad[i]);
 }
 
+static void test_errors(void)
+{
+	struct error err = { 0 };
+
+	(void)error_set(&err, EINVAL, "%s", "two\nlines and \033[31m red");
+	ok(!strcmp(err.message, "two?lines and ?[31m red"), "an error is one line without control characters");
+	(void)error_prefix(&err, "file");
+	ok(!strncmp(err.message, "file: two?", 10), "a prefix stands in front");
+}
+
 int main(void)
 {
+	test_errors();
 	test_json_refusals();
 	test_json_many_keys();
 	test_json_paths();
