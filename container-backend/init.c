@@ -47,7 +47,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 
-enum { EXIT_SETUP = 125, LAST_SIGNAL = 31, MAX_KEPT = 8 };
+enum { EXIT_SETUP = 125, MAX_KEPT = 8 };
 
 struct state {
 	const struct child *child;
@@ -84,6 +84,11 @@ void keep_only(const int *fds, size_t n)
 	}
 }
 
+/* clone3 has set handlers back (CLONE_CLEAR_SIGHAND) but leaves ignored what shells, nohup and interpreters ignore. */
+static const int often_ignored[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGXFSZ,
+};
+
 /* Stage 1. */
 static int begin(const struct child *c, struct error *err)
 {
@@ -97,8 +102,8 @@ static int begin(const struct child *c, struct error *err)
 	if (!(q->plan->namespaces & PLAN_NS(USER)) && prctl(PR_SET_DUMPABLE, 0) < 0)
 		return error_sys(err, "cannot become undumpable");
 	keep_only(kept, ARRAY_LEN(kept)); /* the parent's end of the socket above all: its end of file means he is gone */
-	for (int signo = 1; signo <= LAST_SIGNAL; signo++)
-		(void)signal(signo, SIG_DFL); /* SIGKILL and SIGSTOP have no other */
+	for (size_t i = 0; i < ARRAY_LEN(often_ignored); i++)
+		(void)signal(often_ignored[i], SIG_DFL); /* cannot fail for these */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with valid arguments */
 	(void)umask(0); /* the modes of what we make are meant */
@@ -188,9 +193,12 @@ static int build(struct state *s, struct error *err)
 static int enter_cwd(const struct state *s, struct error *err)
 {
 	const char *path = s->plan->process.cwd ? s->plan->process.cwd : "/";
-	_cleanup_close_ int fd = mounts_make_dir(s->root.fd, path, err);
+	_cleanup_close_ int fd = -1;
 	char now[4096];
 
+	if (!strcmp(path, "/")) /* rootfs_enter() went there */
+		return 0;
+	fd = mounts_make_dir(s->root.fd, path, err);
 	if (fd < 0)
 		return error_prefix(err, "process.cwd");
 	if (fchdir(fd) < 0)

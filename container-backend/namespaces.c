@@ -55,7 +55,7 @@ void namespaces_probe(struct json_writer *w)
 
 pid_t namespaces_clone(const struct plan *plan, int cgroup_fd, int *ret_pidfd, struct error *err)
 {
-	struct clone_args args = { .flags = CLONE_PIDFD, .exit_signal = SIGCHLD };
+	struct clone_args args = { .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD };
 	int pidfd = -1;
 	long pid;
 

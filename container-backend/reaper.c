@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -99,20 +100,28 @@ static int confine(const struct workload *w, struct error *err)
 
 /*
  * /proc/1/cmdline is open to everybody in the container, and holds the launcher's own: host paths, perhaps passwords
- * given by --env. The words lie in one piece of memory that begins with the first of them.
+ * given by --env. The kernel reads it from our memory, between the addresses in fields 48 and 49 of /proc/self/stat.
  */
 static void hide_arguments(void)
 {
-	char *words = program_invocation_name;
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	uintptr_t start, end;
+	char *at;
 
 	(void)prctl(PR_SET_NAME, "bivalve-init"); /* cannot fail */
-	if (file_read_at(AT_FDCWD, "/proc/self/cmdline", 4 << 20, &text, &len, NULL) < 0 || !len ||
-			memcmp(words, text, len < strlen(words) + 1 ? len : strlen(words) + 1))
-		return; /* no /proc, so nobody else reads it there; or not where we think */
-	memset(words, 0, len);
-	(void)snprintf(words, len, "bivalve-init"); /* cut short when there is less room */
+	if (file_read_at(AT_FDCWD, "/proc/self/stat", 4096, &text, NULL, NULL) < 0)
+		return; /* no /proc: nobody reads it there either */
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 48; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return;
+	start = strtoull(at, &at, 10);
+	end = strtoull(at, NULL, 10);
+	if (!start || end <= start)
+		return;
+	memset((void *)start, 0, end - start);
+	(void)snprintf((char *)start, end - start, "bivalve-init"); /* cut short when there is less room */
 }
 
 static uint64_t microseconds(struct timeval t)

@@ -119,10 +119,6 @@ static int find_group(char *text, const char *name, gid_t *ret, struct error *er
 	char *fields[4];
 	uint32_t gid;
 
-	if (parse_id(name, &gid)) {
-		*ret = gid;
-		return 0;
-	}
 	while (next_entry(&text, fields, ARRAY_LEN(fields)))
 		if (!strcmp(fields[0], name) && parse_id(fields[2], &gid)) {
 			*ret = gid;
@@ -150,7 +146,7 @@ static int lookup(int root_fd, const char *name, const char *group, struct user 
 {
 	_cleanup_free_ char *passwd = NULL, *groups = NULL;
 	char login[MAX_NAME] = "";
-	uint32_t uid = 0;
+	uint32_t uid = 0, gid;
 	bool number = parse_id(name, &uid), found;
 	int r = read_database(root_fd, "/etc/passwd", &passwd, err);
 
@@ -160,6 +156,10 @@ static int lookup(int root_fd, const char *name, const char *group, struct user 
 	if (!found && !number)
 		return error_set(err, ENOENT, "process.user: no user %s in the root's /etc/passwd", name);
 	ret->uid = number ? uid : ret->uid;
+	if (group && parse_id(group, &gid)) {
+		ret->gid = gid;
+		return 0;
+	}
 	if (!group && !found)
 		return 0;
 	r = read_database(root_fd, "/etc/group", &groups, err);

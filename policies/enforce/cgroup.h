@@ -25,7 +25,7 @@ struct cgroup_host {
 	char roots[CGROUP_HIERARCHIES][CGROUP_ROOT_MAX]; /* where each is mounted and writable; "": not */
 };
 
-/* Reads /proc/self/mountinfo and /proc/cgroups; makes nothing. Cheap (well under 1 ms). Never fails. */
+/* Looks; makes nothing. Cheap (some 20 us where cgroups are in the usual places). Never fails. */
 void cgroup_probe(struct cgroup_host *ret);
 const char *cgroup_layout_name(enum cgroup_layout layout); /* "none", "v1", "hybrid", "v2" */
 /* Whether this process can make groups at all. */

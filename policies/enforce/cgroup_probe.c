@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What control groups this host offers, read from /proc/self/mountinfo.
+ * What control groups this host offers: by the usual places under /sys/fs/cgroup, else by /proc/self/mountinfo, which
+ * takes longer the more is mounted.
  *
  * By file and not by libcgroup: its cgroup_init() takes half a millisecond (it fills tables of several hundred KiB),
  * and every launch probes, whether or not it makes a group.
  */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
+
+static const char usual_root[] = "/sys/fs/cgroup";
 
 /* v1 controllers by their mount option. */
 static const struct {
@@ -94,18 +99,57 @@ static void probe_v1(struct cgroup_host *host)
 	host->swap = host->memory && access(memsw, F_OK) == 0;
 }
 
-void cgroup_probe(struct cgroup_host *ret)
+/* By the places where everybody mounts them. False: this host does it otherwise. */
+static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
+{
+	fsid_t ids[CGROUP_HIERARCHIES] = { 0 };
+	struct statfs st;
+	char path[64];
+
+	if (statfs(usual_root, &st) < 0)
+		return false;
+	if (st.f_type == CGROUP2_SUPER_MAGIC) {
+		*v2 = true;
+		set_root(host, CGROUP_UNIFIED, usual_root);
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+		enum cgroup_hierarchy h = controllers[i].hierarchy;
+
+		(void)snprintf(path, sizeof path, "%s/%s", usual_root, controllers[i].option); /* fits */
+		if (statfs(path, &st) < 0 || st.f_type != CGROUP_SUPER_MAGIC)
+			continue;
+		*v1 = true;
+		ids[h] = st.f_fsid;
+		for (unsigned j = 0; j < h && !host->roots[h][0]; j++) /* "cpu" and "cpuacct" may be links to one place */
+			if (host->roots[j][0] && !memcmp(&ids[j], &ids[h], sizeof ids[h]))
+				memcpy(host->roots[h], host->roots[j], CGROUP_ROOT_MAX);
+		set_root(host, h, path);
+	}
+	(void)snprintf(path, sizeof path, "%s/unified", usual_root); /* fits */
+	*v2 = statfs(path, &st) == 0 && st.f_type == CGROUP2_SUPER_MAGIC;
+	return *v1;
+}
+
+static void probe_mounts(struct cgroup_host *host, bool *v1, bool *v2)
 {
 	_cleanup_free_ char *text = NULL;
-	bool v1 = false, v2 = false;
 	char *rest, *line;
 
-	*ret = (struct cgroup_host){ .layout = CGROUP_NONE };
 	if (file_read_at(AT_FDCWD, "/proc/self/mountinfo", 4 << 20, &text, NULL, NULL) < 0)
 		return;
 	rest = text;
 	while ((line = strsep(&rest, "\n")))
-		read_mount(ret, line, &v1, &v2);
+		read_mount(host, line, v1, v2);
+}
+
+void cgroup_probe(struct cgroup_host *ret)
+{
+	bool v1 = false, v2 = false;
+
+	*ret = (struct cgroup_host){ .layout = CGROUP_NONE };
+	if (!probe_usual(ret, &v1, &v2))
+		probe_mounts(ret, &v1, &v2);
 	ret->layout = v1 ? v2 ? CGROUP_HYBRID : CGROUP_V1 : v2 ? CGROUP_V2 : CGROUP_NONE;
 	if (v1)
 		probe_v1(ret);
