@@ -111,8 +111,6 @@ static int vm_check(const struct plan *plan, struct error *err)
 	if (!plan->vm.kernel_path || access(plan->vm.kernel_path, R_OK) < 0)
 		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
 				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
-	if (!plan->vm.initramfs_path)
-		return error_set(err, EINVAL, "vm.initramfs_path: missing");
 	if (!plan->root.disk)
 		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none for "
 				"%s", plan->root.image ? plan->root.image : "this root");
@@ -141,6 +139,8 @@ static int choose_engine(const struct plan *plan, struct instance *in, struct cr
 {
 	char reason[200];
 
+	if (!plan->vm.initramfs_path) /* check() comes before it is made */
+		return error_set(err, EINVAL, "vm.initramfs_path: missing");
 	c->engine = vm_engine_choose(plan->vm.engine, reason, sizeof reason, err);
 	if (!c->engine)
 		return -err->code;

@@ -49,13 +49,17 @@ const struct record_type report_type = { "report", sizeof(struct report), report
 void report_mark(struct report *r, const char *name, uint64_t at_ns)
 {
 	struct report_milestone *m;
+	uint64_t at_us;
 
 	if (r->n_milestones >= MAX_MILESTONES)
 		return; /* a workload's side that talks too much */
 	if (at_ns == 0)
 		at_ns = clock_now_ns();
 	r->milestones = xreallocarray(r->milestones, r->n_milestones + 1, sizeof *r->milestones);
+	at_us = at_ns > r->start_ns ? (at_ns - r->start_ns) / 1000 : 0;
 	m = &r->milestones[r->n_milestones++];
+	for (; m > r->milestones && m[-1].at_us > at_us; m--) /* told late, but it was earlier */
+		*m = m[-1];
 	m->name = xstrdup(name);
-	m->at_us = at_ns > r->start_ns ? (at_ns - r->start_ns) / 1000 : 0;
+	m->at_us = at_us;
 }
