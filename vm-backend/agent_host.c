@@ -157,8 +157,8 @@ static int on_hello(struct agent_host *h, const struct agent_frame *frame, struc
 	if (r < 0)
 		return r;
 	if (h->ready || hello.version != AGENT_VERSION)
-		return error_set(err, EPROTO, "agent channel: the guest speaks version %u, not %d; import the kernel again "
-				"or install one release of bivalve and bivalve-guest", hello.version, AGENT_VERSION);
+		return error_set(err, EPROTO, "agent channel: the guest speaks version %u, not %d: install bivalve "
+				"and bivalve-guest of one release", hello.version, AGENT_VERSION);
 	h->ready = true;
 	h->uptime_ns = hello.uptime_ns;
 	return 0;

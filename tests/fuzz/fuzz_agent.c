@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whatever bytes a guest writes to the agent channel, the host's end survives and stays within its limits. The first
+ * byte chooses how the rest is cut into reads.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "vm-backend/agent_host.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void feed(struct agent_host *h, int guest, const uint8_t *data, size_t size, size_t piece)
+{
+	struct pollfd fds[AGENT_HOST_WATCHES];
+	struct error err;
+	uint8_t sink[4096];
+
+	while (size && !h->over && !h->gone) {
+		size_t n = piece < size ? piece : size;
+
+		if (fd_write_full(guest, data, n) < 0)
+			return;
+		data += n;
+		size -= n;
+		agent_host_watch(h, fds);
+		if (poll(fds, AGENT_HOST_WATCHES, 0) < 0 || agent_host_step(h, fds, &err) < 0)
+			return;
+		if (agent_channel_pending(&h->channel) > (8u << 20) || h->output.len > AGENT_WINDOW ||
+				h->errors.len > AGENT_WINDOW)
+			abort();
+		while (recv(guest, sink, sizeof sink, MSG_DONTWAIT) > 0)
+			;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char *argv[] = { (char *)(uintptr_t)"true", NULL };
+	static const struct plan plan = { .process.argv = argv };
+	int sockets[2], out[2], stdio[3];
+	struct agent_host h;
+	struct error err;
+
+	if (size < 2)
+		return 0;
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0 || pipe2(out, O_CLOEXEC) < 0)
+		abort();
+	stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	stdio[1] = out[1]; /* nobody reads it: it fills */
+	stdio[2] = fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
+	if (agent_host_init(&h, sockets[0], stdio, false, -1, &err) < 0 || agent_host_start(&h, &plan, &err) < 0)
+		abort();
+	feed(&h, sockets[1], data + 1, size - 1, (size_t)data[0] * 64 + 1);
+	agent_host_release(&h);
+	(void)close(sockets[0]); /* sockets and a pipe */
+	(void)close(sockets[1]);
+	(void)close(out[0]);
+	return 0;
+}
