@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whatever bytes a guest writes to the agent channel, the host's end survives and stays within its limits. The first
- * byte chooses how the rest is cut into reads.
+ * byte chooses how the stream is cut into reads, the second whether the rest is the stream itself or a recipe for
+ * frames that are nearly right (few random streams would get past the first header).
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -41,15 +42,41 @@ static void feed(struct agent_host *h, int guest, const uint8_t *data, size_t si
 	}
 }
 
+/* Four bytes of recipe give one frame: its kind, its stream and its length; the payload is the recipe over again. */
+static uint8_t *cook(const uint8_t *recipe, size_t size, size_t *ret_len)
+{
+	enum { MAX_STREAM = 2 << 20 };
+	uint8_t *stream = xcalloc(1, MAX_STREAM);
+	size_t len = 0;
+
+	for (size_t at = 0; at + 4 <= size; at += 4) {
+		static const uint32_t exact[] = { 0, 4, 8, 16, 48 };
+		const uint8_t *r = recipe + at;
+		uint32_t n = r[2] < 128 ? exact[r[2] % 5] : (uint32_t)(r[2] - 128) * 520 + r[3];
+		struct agent_header h = { n, (uint8_t)(r[0] % (AGENT_KIND_COUNT + 1)), r[1] & 3, r[1] == 0xff };
+
+		if (len + sizeof h + n > MAX_STREAM)
+			break;
+		memcpy(stream + len, &h, sizeof h);
+		for (uint32_t i = 0; i < n; i++)
+			stream[len + sizeof h + i] = recipe[(at + i) % size];
+		len += sizeof h + n;
+	}
+	*ret_len = len;
+	return stream;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	_cleanup_free_ uint8_t *cooked = NULL;
 	static char *argv[] = { (char *)(uintptr_t)"true", NULL };
 	static const struct plan plan = { .process.argv = argv };
 	int sockets[2], out[2], stdio[3];
 	struct agent_host h;
 	struct error err;
+	size_t len;
 
-	if (size < 2)
+	if (size < 3)
 		return 0;
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0 || pipe2(out, O_CLOEXEC) < 0)
@@ -59,7 +86,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stdio[2] = fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
 	if (agent_host_init(&h, sockets[0], stdio, false, -1, &err) < 0 || agent_host_start(&h, &plan, &err) < 0)
 		abort();
-	feed(&h, sockets[1], data + 1, size - 1, (size_t)data[0] * 64 + 1);
+	if (data[1] & 1) {
+		feed(&h, sockets[1], data + 2, size - 2, (size_t)data[0] * 64 + 1);
+	} else {
+		cooked = cook(data + 2, size - 2, &len);
+		feed(&h, sockets[1], cooked, len, (size_t)data[0] * 256 + 1);
+	}
 	agent_host_release(&h);
 	(void)close(sockets[0]); /* sockets and a pipe */
 	(void)close(sockets[1]);
