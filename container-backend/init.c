@@ -163,6 +163,23 @@ static int join_group(struct state *s, struct error *err)
 	return r < 0 ? r : namespaces_enter_cgroup(s->plan, err);
 }
 
+static int find_user(struct state *s, struct error *err)
+{
+	const struct plan *plan = s->plan;
+	struct user *u = &s->workload.user;
+	int r = user_lookup(s->root.fd, plan->process.user, u, err);
+
+	if (r < 0 || !(plan->namespaces & PLAN_NS(USER)))
+		return r;
+	if (!idmap_has(plan->uid_maps, plan->n_uid_maps, u->uid))
+		return error_set(err, EINVAL, "process.user: user %u does not exist in this user namespace (uid_maps)",
+				u->uid);
+	if (!idmap_has(plan->gid_maps, plan->n_gid_maps, u->gid))
+		return error_set(err, EINVAL, "process.user: group %u does not exist in this user namespace (gid_maps)",
+				u->gid);
+	return 0;
+}
+
 /* Stages 4 and 5. */
 static int build(struct state *s, struct error *err)
 {
@@ -183,7 +200,7 @@ static int build(struct state *s, struct error *err)
 	if (r == 0)
 		r = namespaces_configure(plan, err);
 	if (r == 0)
-		r = user_lookup(s->root.fd, plan->process.user, &s->workload.user, err);
+		r = find_user(s, err);
 	if (r == 0 && !early)
 		r = join_group(s, err);
 	return r;

@@ -314,6 +314,17 @@ static uint64_t read_number(const char *controller, const char *path, const char
 	return value;
 }
 
+/* v1 counts the sum to the nanosecond, but which part of it was the kernel's by clock ticks only. */
+static void read_cpuacct(const char *path, struct cgroup_stats *ret)
+{
+	uint64_t total = read_number("cpuacct", path, "cpuacct.usage", NULL) / 1000;
+	uint64_t user = read_number("cpuacct", path, "cpuacct.usage_user", NULL) / 1000;
+	uint64_t system = read_number("cpuacct", path, "cpuacct.usage_sys", NULL) / 1000;
+
+	ret->cpu_system_us = user + system ? (uint64_t)((double)total * (double)system / (double)(user + system)) : 0;
+	ret->cpu_user_us = total - ret->cpu_system_us;
+}
+
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret)
 {
 	*ret = (struct cgroup_stats){ 0 };
@@ -330,8 +341,7 @@ void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgrou
 	ret->peak_memory_bytes = read_number("memory", path, "memory.max_usage_in_bytes", NULL);
 	ret->oom_kills = read_number("memory", path, "memory.oom_control", "oom_kill");
 	ret->pids_denied = read_number("pids", path, "pids.events", "max");
-	ret->cpu_user_us = read_number("cpuacct", path, "cpuacct.usage_user", NULL) / 1000;
-	ret->cpu_system_us = read_number("cpuacct", path, "cpuacct.usage_sys", NULL) / 1000;
+	read_cpuacct(path, ret);
 }
 
 static int visit_group(int fd, int (*act)(int fd, int parent, const char *name), int parent, const char *name,
