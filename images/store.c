@@ -113,11 +113,12 @@ int image_name_check(const char *name, struct error *err)
 	if (len > NAME_LEN_MAX)
 		return error_set(err, EINVAL, "image name: longer than %d characters", NAME_LEN_MAX);
 	if (!name_char(*name) || strchr("._/:@-", *name))
-		return error_set(err, EINVAL, "image name: must start with a letter or a digit");
+		return error_set(err, EINVAL, "image name \"%.80s\": must start with a letter or a digit", name);
 	file_len = len + strlen(":latest") + strlen(".json");
 	for (const char *c = name; *c; c++) {
 		if (!name_char(*c))
-			return error_set(err, EINVAL, "image name: only letters, digits and . _ / : @ - are allowed");
+			return error_set(err, EINVAL, "image name \"%.80s\": only letters, digits and . _ / : @ - are "
+					"allowed", name);
 		file_len += *c == '/' || *c == ':' ? 2 : 0;
 	}
 	if (strstr(name, "..") || strstr(name, "//"))

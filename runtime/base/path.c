@@ -133,7 +133,7 @@ static int remove_entry(int dirfd, const char *name, dev_t dev, unsigned depth, 
 		return error_sys(err, "cannot remove %s", name);
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == EACCES) { /* our own folder with a mode that shuts us out (not root) */
-		(void)fchmodat(dirfd, name, 0700, 0);
+		(void)!fchmodat(dirfd, name, 0700, 0); /* if it fails, so does the open below */
 		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	}
 	if (fd < 0)

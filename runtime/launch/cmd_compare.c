@@ -193,7 +193,7 @@ static void print_json(const struct side *s, bool both, bool equal)
 		if (s[i].error.code)
 			json_put_string(w, "error", s[i].error.message);
 		else
-			record_write(w, "report", &report_type, &s[i].report, false);
+			record_write(w, "report", &report_type, &s[i].report, true);
 		json_put_uint(w, "output_bytes", s[i].io.out_bytes);
 		json_end(w);
 	}

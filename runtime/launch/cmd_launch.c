@@ -51,7 +51,7 @@ int report_write(const struct report *report, const char *path, struct error *er
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	record_write(w, NULL, &report_type, report, false);
+	record_write(w, NULL, &report_type, report, true);
 	text = json_writer_finish(w, &len);
 	if (!strcmp(path, "-"))
 		return fd_write_full(STDOUT_FILENO, text, len) < 0 ? error_sys(err, "cannot write the report") : 0;

@@ -49,7 +49,7 @@ refused() {
 	refused --pids-limit launch --pids-limit -3 busybox true
 	refused --engine "$BIVALVE" launch --vm --engine warp busybox true
 	refused --net launch --net moon busybox true
-	refused --name "$BIVALVE" launch --name ../../x busybox true
+	refused "instance name" "$BIVALVE" launch --name ../../x busybox true
 	refused --workdir launch -w relative busybox true
 	refused --volume launch -v nowhere busybox true
 }
@@ -65,9 +65,11 @@ refused() {
 }
 
 @test "a user that the image does not know" {
-	refused_by_workload() { run launch -u nosuchuser busybox true; [ "$status" -eq 125 ]; [[ "$output" == *nosuchuser* ]]; }
-	refused_by_workload
-	eventually nothing_left ""
+	run launch --name "user-$$" -u nosuchuser busybox true
+	[ "$status" -eq 125 ]
+	[ "${#lines[@]}" -eq 1 ]
+	[[ "$output" == *nosuchuser* ]]
+	eventually nothing_left "user-$$"
 }
 
 @test "a kernel that is no kernel" {

@@ -86,7 +86,7 @@ teardown_file() {
 }
 
 @test "a terminal: its name, its size, resizing, Ctrl-C, exit status" {
-	run python3 "$TESTS/integration/lib/pty.py" "$BIVALVE" launch --backend "$SHELL_UNDER_TEST" \
+	run python3 "$TESTS/integration/lib/terminal.py" "$BIVALVE" launch --backend "$SHELL_UNDER_TEST" \
 		--engine "${BIVALVE_TEST_ENGINE:-auto}" -it busybox sh <<-'STEPS'
 		expect #
 		type tty; stty size

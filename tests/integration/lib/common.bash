@@ -62,11 +62,11 @@ our_cgroups() {
 # nothing_left NAME: no folder, cgroup or process of instances called NAME…
 nothing_left() {
 	local left
-	left=$(ls -A "$BIVALVE_RUN" | grep "^$1" || true)
+	left=$(ls "$BIVALVE_RUN" | grep "^$1" || true)
 	[ -z "$left" ] || { echo "left in the run-time folder: $left" >&2; return 1; }
 	left=$(our_cgroups "$1")
 	[ -z "$left" ] || { echo "cgroups left: $left" >&2; return 1; }
-	left=$(grep -l -a -e "--name.$1" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/" || true)
+	left=$(pgrep -af -- "--name $1" || true)
 	[ -z "$left" ] || { echo "processes left: $left" >&2; return 1; }
 }
 
@@ -74,9 +74,10 @@ nothing_left() {
 eventually() {
 	local i
 	for ((i = 0; i < 1200; i++)); do
-		"$@" && return 0
+		"$@" 2>/dev/null && return 0
 		sleep 0.05
 	done
+	"$@" || true # once more, to be heard
 	echo "never came true: $*" >&2
 	return 1
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""pty.py COMMAND…: runs COMMAND on a terminal of 40 rows and 100 columns, as a person would sit at one.
+"""terminal.py COMMAND…: runs COMMAND on a terminal of 40 rows and 100 columns, as a person would sit at one.
 
 Standard input holds one step a line: `expect TEXT` waits until TEXT was printed, `type TEXT` types it with Enter,
 `key N` sends one byte, `size ROWS COLUMNS` resizes. Prints all that the terminal showed; exits as COMMAND did.
@@ -33,7 +33,7 @@ def main():
                     data = b""
                 if not data:
                     sys.stdout.buffer.write(seen)
-                    sys.exit(f"\npty.py: ended before {rest!r} was printed")
+                    sys.exit(f"\nterminal.py: ended before {rest!r} was printed")
                 seen += data
         elif word == "type":
             os.write(master, rest.encode() + b"\r")
@@ -46,7 +46,7 @@ def main():
             sys.stdout.buffer.write(seen)
             seen = b""
         elif word:
-            sys.exit(f"pty.py: unknown step {word}")
+            sys.exit(f"terminal.py: unknown step {word}")
     while True:
         try:
             data = os.read(master, 65536)
