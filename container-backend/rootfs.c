@@ -9,7 +9,8 @@
  * Everything is mounted over the topmost lower directory, which exists for sure and which nobody else in this
  * namespace needs; layers are given to overlayfs by fchdir and ".", so their paths have neither a length limit nor
  * forbidden characters, and do not show in the container's /proc/mounts. Kernels before 6.7 have no "lowerdir+": there,
- * the layers are bound to short names on the tmpfs and named in one option string.
+ * the layers are bound to short names on the tmpfs and named in one option string. (Before 6.6 tmpfs has no user.*
+ * attributes: in a user namespace, a folder of the image that is removed cannot be made again under its name.)
  *
  * A read-only root is a read-only bind of its single layer when that has every mount point; else an overlay as above
  * that is made read-only once the mount points are there.
@@ -21,6 +22,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "container-backend/mountfd.h"
@@ -114,6 +116,16 @@ static int mount_scratch(const struct rootfs *r, const struct plan *plan, int *r
 	return 0;
 }
 
+/* "lowerdir+" came with Linux 6.7; asking an older kernel for it leaves an error line in its log. */
+static bool has_layers_by_fd(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+		(major > 6 || (major == 6 && minor >= 7));
+}
+
 /* Gives overlayfs its layers one by one, each as "." of the working folder. */
 static int add_layers(const struct rootfs *r, int fs, int scratch, bool user_ns)
 {
@@ -135,7 +147,6 @@ static int add_layers(const struct rootfs *r, int fs, int scratch, bool user_ns)
 	return s;
 }
 
-/* Linux 6.7. -EINVAL: older. */
 static int mount_overlay_by_fd(struct rootfs *r, int scratch, bool user_ns, struct error *err)
 {
 	_cleanup_close_ int fs = mountfd_fs_open("overlay"), fd = -1;
@@ -149,8 +160,8 @@ static int mount_overlay_by_fd(struct rootfs *r, int scratch, bool user_ns, stru
 	return 0;
 }
 
-/* Puts layer i at "l<i>" of the tmpfs. */
-static int attach_layer(const struct rootfs *r, size_t i, int scratch, bool user_ns)
+/* Puts layer i at "l<i>" of the tmpfs: without what is mounted on it, which is the tmpfs itself for the stage. */
+static int attach_layer(const struct rootfs *r, size_t i, int scratch)
 {
 	_cleanup_close_ int place = -1, copy = -1;
 	char name[24];
@@ -162,15 +173,15 @@ static int attach_layer(const struct rootfs *r, size_t i, int scratch, bool user
 	place = openat(scratch, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (place < 0)
 		return -errno;
-	copy = r->idmapped[i] ? -1 : mountfd_clone(r->lowers[i], "", user_ns);
+	copy = r->idmapped[i] ? -1 : mountfd_clone(r->lowers[i], "", false);
 	fd = r->idmapped[i] ? r->lowers[i] : copy;
 	return fd < 0 ? fd : mountfd_move(fd, place);
 }
 
-static int attach_layers(const struct rootfs *r, int scratch, bool user_ns, bool idmapped, struct error *err)
+static int attach_layers(const struct rootfs *r, int scratch, bool idmapped, struct error *err)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		int s = r->idmapped[i] == idmapped ? attach_layer(r, i, scratch, user_ns) : 0;
+		int s = r->idmapped[i] == idmapped ? attach_layer(r, i, scratch) : 0;
 
 		if (s < 0)
 			return error_set(err, -s, "root.lowers[%zu]: cannot bind it: %s", i, strerror(-s));
@@ -203,13 +214,12 @@ static int mount_overlay(struct rootfs *r, const struct plan *plan, struct error
 	int s = mount_scratch(r, plan, &scratch, err);
 
 	if (s == 0) /* detached mounts can be layers from Linux 6.15 on only */
-		s = attach_layers(r, scratch, user_ns, true, err);
+		s = attach_layers(r, scratch, true, err);
 	if (s < 0)
 		return s;
-	s = mount_overlay_by_fd(r, scratch, user_ns, err);
-	if (s != -EINVAL)
-		return s;
-	s = attach_layers(r, scratch, user_ns, false, err);
+	if (has_layers_by_fd())
+		return mount_overlay_by_fd(r, scratch, user_ns, err);
+	s = attach_layers(r, scratch, false, err);
 	return s < 0 ? s : mount_overlay_by_names(r, scratch, user_ns, err);
 }
 
