@@ -102,8 +102,8 @@ static char *describe_disk(size_t i, const struct vm_disk *disk)
 }
 
 /*
- * QEMU fills its virtio slots from the last to the first, and the guest probes them from the first: what is added last
- * is found first. So the disks come last and backwards. (The lowest slots by name get no interrupts with ACPI.)
+ * Without a slot by name QEMU chooses, and the guest finds disks in the order in which they are added (the lowest slots
+ * by name get no interrupts with ACPI).
  */
 static void add_devices(char ***argv, const struct vm_config *config)
 {
@@ -112,7 +112,7 @@ static void add_devices(char ***argv, const struct vm_config *config)
 	add(argv, "-chardev", xasprintf("socket,id=agent,fd=%d", AGENT_FD));
 	add(argv, "-device", xstrdup("virtio-serial-device,max_ports=2"));
 	add(argv, "-device", xstrdup("virtserialport,chardev=agent,name=" AGENT_PORT_NAME));
-	for (size_t i = config->n_disks; i-- > 0;) {
+	for (size_t i = 0; i < config->n_disks; i++) {
 		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
 		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu", i));
 	}

@@ -114,6 +114,8 @@ static int vm_check(const struct plan *plan, struct error *err)
 	if (!plan->root.disk)
 		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none for "
 				"%s", plan->root.image ? plan->root.image : "this root");
+	if (plan->vm.engine == ENGINE_AUTO)
+		return 0; /* create() chooses, and says why when there is none: a probe costs milliseconds */
 	return vm_engine_choose(plan->vm.engine, reason, sizeof reason, err) ? 0 : -err->code;
 }
 
