@@ -120,7 +120,7 @@ static int check_root(const struct plan *plan, struct error *err)
 static int check_capabilities(const struct plan_capabilities *caps, struct error *err)
 {
 	uint64_t wanted = caps->bounding | caps->effective | caps->inheritable | caps->permitted | caps->ambient;
-	uint64_t missing = wanted & ~caps_available();
+	uint64_t missing;
 	struct {
 		uint64_t set, within;
 		const char *field, *other;
@@ -134,6 +134,7 @@ static int check_capabilities(const struct plan_capabilities *caps, struct error
 		if (rules[i].set & ~rules[i].within)
 			return error_set(err, EINVAL, "process.capabilities.%s: not all of them are in %s", rules[i].field,
 					rules[i].other);
+	missing = caps_missing(wanted);
 	for (unsigned i = 0; i < 64; i++)
 		if (missing & UINT64_C(1) << i)
 			return error_set(err, EPERM, "process.capabilities: %s: this process may not have it itself",

@@ -31,17 +31,22 @@ static const struct {
 };
 _Static_assert(ARRAY_LEN(namespaces) == PLAN_NS_COUNT, "a row for each namespace");
 
-int namespaces_check(const struct plan *plan, struct error *err)
+int namespaces_required(const struct plan *plan, struct error *err)
 {
 	if (!(plan->namespaces & PLAN_NS(MOUNT)))
 		return error_set(err, EINVAL, "namespaces: a container needs a mount namespace of its own");
 	if (!(plan->namespaces & PLAN_NS(USER)) && geteuid() != 0)
 		return error_set(err, EPERM, "namespaces: without root a container needs a user namespace of its own");
+	return 0;
+}
+
+int namespaces_check(const struct plan *plan, struct error *err)
+{
 	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
 		if (plan->namespaces & namespaces[i].plan && access(namespaces[i].file, F_OK) < 0)
 			return error_set(err, EOPNOTSUPP, "namespaces: this kernel has no %s namespaces",
 					namespaces[i].name);
-	return 0;
+	return namespaces_required(plan, err);
 }
 
 void namespaces_probe(struct json_writer *w)

@@ -6,7 +6,9 @@
 
 #include "runtime/model/plan.h"
 
-/* Refuses namespaces that this kernel or user cannot make, by name. */
+/* Refuses a plan without the namespaces that a container cannot do without. */
+int namespaces_required(const struct plan *plan, struct error *err);
+/* The same, and namespaces that this kernel does not have, by name. */
 int namespaces_check(const struct plan *plan, struct error *err);
 /* Members "namespaces": which of them there are. */
 void namespaces_probe(struct json_writer *w);

@@ -181,7 +181,7 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 {
 	struct spawn s = { .request = request, .sock = -1, .pidfd = -1 };
 	struct spawn_result result = { .console_fd = -1 };
-	int r = namespaces_check(request->plan, err);
+	int r = namespaces_required(request->plan, err);
 
 	if (r == 0)
 		r = idmap_check(request->plan, err);

@@ -52,6 +52,16 @@ uint64_t caps_available(void)
 	return all;
 }
 
+uint64_t caps_missing(uint64_t wanted)
+{
+	uint64_t missing = 0;
+
+	for (unsigned i = 0; i < 64; i++)
+		if (wanted & UINT64_C(1) << i && cap_get_bound((cap_value_t)i) <= 0)
+			missing |= UINT64_C(1) << i;
+	return missing;
+}
+
 /* "CAP_X", or its number when this build is older than the kernel. */
 static const char *name_of(unsigned number, char buf[16])
 {

@@ -28,6 +28,7 @@ static const struct {
 	{ "freezer", CGROUP_FREEZER },
 };
 
+/* Asked of the kernel: a read-only mount, or root of a user namespace only, may not write. */
 static void set_root(struct cgroup_host *host, enum cgroup_hierarchy h, const char *root)
 {
 	if (!host->roots[h][0] && strlen(root) < CGROUP_ROOT_MAX && faccessat(AT_FDCWD, root, W_OK, AT_EACCESS) == 0)
@@ -106,7 +107,7 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 	struct statfs st;
 	char path[64];
 
-	if (statfs(usual_root, &st) < 0)
+	if (statfs(usual_root) < 0)
 		return false;
 	if (st.f_type == CGROUP2_SUPER_MAGIC) {
 		*v2 = true;
