@@ -107,7 +107,7 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 	struct statfs st;
 	char path[64];
 
-	if (statfs(usual_root) < 0)
+	if (statfs(usual_root, &st) < 0)
 		return false;
 	if (st.f_type == CGROUP2_SUPER_MAGIC) {
 		*v2 = true;
