@@ -68,7 +68,7 @@ static void format_bytes(char *buf, size_t size, uint64_t bytes)
 
 static void row(const char *name, const char *left, const char *right)
 {
-	printf("  %-26s %-*s %s\n", name, COLUMN, left, right);
+	printf("  %-28s %-*s%s%s\n", name, *right ? COLUMN : 0, left, *right ? " " : "", right);
 }
 
 static void status_text(char *buf, size_t size, const struct side *s)
@@ -177,6 +177,8 @@ static void print_table(struct side *s, bool both, bool equal)
 				s[1].report.vmm_cpu_us);
 	if (s[1].report.engine)
 		printf("\n  engine %s: %s\n", s[1].report.engine, s[1].report.engine_reason);
+	if (s[1].report.engine_reason && strstr(s[1].report.engine_reason, "with emulation"))
+		printf("  The machine's processor is emulated: its times say nothing about what a VM costs on KVM.\n");
 }
 
 static void print_json(const struct side *s, bool both, bool equal)
