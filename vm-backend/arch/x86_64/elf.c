@@ -89,7 +89,7 @@ static int load_segment(int fd, const char *path, const struct vm_memory *memory
 			__builtin_add_overflow(segment->p_paddr, segment->p_memsz, &end))
 		return error_set(err, EINVAL, "%s: broken: a segment for address %#llx", path,
 				(unsigned long long)segment->p_paddr);
-	if (segment->p_memsz && !vm_memory_at(memory, segment->p_paddr, segment->p_memsz))
+	if (!vm_memory_at(memory, segment->p_paddr, segment->p_memsz))
 		return error_set(err, ENOSPC, "%s: does not fit in %llu MiB of memory", path,
 				(unsigned long long)memory->bytes >> 20);
 	if (end > image->end)
@@ -121,7 +121,7 @@ int elf_load(int fd, const char *path, const struct vm_memory *memory, struct ke
 			image->pvh = true;
 			image->entry = pvh;
 		}
-		if (segments[i].p_type != PT_LOAD)
+		if (segments[i].p_type != PT_LOAD || segments[i].p_memsz == 0)
 			continue;
 		r = load_segment(fd, path, memory, &segments[i], image, err);
 		if (r < 0)
