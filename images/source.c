@@ -16,6 +16,8 @@
 #include "runtime/base/fd.h"
 #include "runtime/base/path.h"
 
+#define MEMBERS_MAX 100000
+
 static const struct prefix {
 	const char *text;
 	enum source_kind kind;
@@ -70,9 +72,13 @@ static enum source_kind probe_tar(struct archive *a)
 	char path[ENTRY_PATH_MAX];
 	struct archive_entry *e;
 
-	for (unsigned n = 0; n < 100000 && archive_read_next_header(a, &e) >= ARCHIVE_WARN; n++) {
-		const char *raw = archive_entry_pathname(e);
+	for (unsigned n = 0; n < MEMBERS_MAX; n++) {
+		int r = archive_read_next_header(a, &e);
+		const char *raw;
 
+		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+			break;
+		raw = archive_entry_pathname(e);
 		if (!raw || entry_path_clean(raw, path) || !image_archive_name(path))
 			return SOURCE_TARBALL;
 		if (strcmp(path, "oci-layout") == 0)
@@ -181,23 +187,25 @@ static int open_folder(struct source *s, bool kind_known, struct error *err)
 	return 0;
 }
 
-static int open_file(struct source *s, bool kind_known, const struct work *work, uint64_t max_bytes, struct error *err)
+static int open_file(struct source *s, bool kind_known, bool regular, const struct work *work, uint64_t max_bytes,
+		struct error *err)
 {
 	bool compressed;
 	int r;
 
 	if (kind_known && !s->is_archive)
 		return error_set(err, ENOTDIR, "a file, not a folder (is it an oci-archive?)");
-	if (lseek(s->fd, 0, SEEK_SET) < 0) {
+	if (!kind_known)
+		s->kind = SOURCE_TARBALL; /* or the import says that it is none */
+	if (!regular) {
 		r = keep(work, max_bytes, &s->fd, err);
 		if (r < 0)
 			return r;
-		(void)lseek(s->fd, 0, SEEK_SET); /* a regular file of ours */
 	}
+	(void)lseek(s->fd, 0, SEEK_SET); /* cannot fail on a regular file */
 	probe_file(s->fd, &s->kind, kind_known, &compressed);
 	s->is_archive = s->kind != SOURCE_TARBALL;
-	s->seekable = true;
-	(void)lseek(s->fd, 0, SEEK_SET); /* worked before */
+	(void)lseek(s->fd, 0, SEEK_SET); /* as above */
 	return s->is_archive && compressed ? decompress(work, max_bytes, &s->fd, err) : 0;
 }
 
@@ -242,7 +250,7 @@ int source_open(const char *text, const struct work *work, uint64_t max_bytes, s
 			r = error_sys(err, "cannot examine it");
 		else
 			r = S_ISDIR(st.st_mode) ? open_folder(&s, kind_known, err) :
-						  open_file(&s, kind_known, work, max_bytes, err);
+						  open_file(&s, kind_known, S_ISREG(st.st_mode), work, max_bytes, err);
 		if (r < 0)
 			error_prefix(err, "%s", s.shown);
 	}

@@ -17,9 +17,8 @@ struct source {
 	enum source_kind kind;
 	char *shown;           /* for messages */
 	char *ref;             /* the image in it; NULL: the only one */
-	int fd;                /* the folder or file, at its start */
+	int fd;                /* the folder, or a regular file at its start */
 	bool is_archive;       /* SOURCE_OCI, SOURCE_DOCKER: fd is an uncompressed tar */
-	bool seekable;         /* SOURCE_TARBALL: fd can be read twice */
 };
 
 /*

@@ -30,7 +30,7 @@ need_root() {
 
 # as_user COMMAND…: as somebody without any privilege; the test's folders become his.
 as_user() {
-	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.." 2>/dev/null
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/.."
 	setpriv --reuid 12345 --regid 12345 --clear-groups --inh-caps=-all "$@"
 }
 
@@ -96,7 +96,9 @@ need_loop() {
 	losetup -f >/dev/null 2>&1 || need loop "no loop devices"
 }
 
-# Everything about every file of the current folder, in a fixed order.
+# Everything about every file of the current folder, in a fixed order. (How many links a folder has is each file
+# system's own matter.)
 listing() {
-	find . -printf '%P %y %m %U %G %n %T@ %l\n' | sort
+	find . \( -type d -printf '%P d %m %U %G %T@\n' \) -o -printf '%P %y %m %U %G %n %T@ %l\n' | LC_ALL=C sort
 }
+export -f listing

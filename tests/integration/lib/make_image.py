@@ -29,7 +29,7 @@ def make_tar(out, gnu):
             info, data = tarfile.TarInfo(path), b''
             info.type, info.mtime, info.mode = TYPES[kind], 1000000000, 0o755 if kind == 'd' else 0o644
             if kind == 'f':
-                data = rest.pop(0).encode()
+                data = (rest.pop(0) if rest else '').encode()
                 info.size = len(data)
             elif kind in 'lh':
                 info.linkname = rest.pop(0)
