@@ -153,7 +153,10 @@ static int choose_engine(const struct plan *plan, struct instance *in, struct cr
 	return 0;
 }
 
-/* The outer limits: the machine's process may use what the plan allows, plus what running a machine takes. */
+/*
+ * The outer limits: the machine's process may use what the plan allows, plus what running a machine takes. Without
+ * control groups of our own (not root) the inner limits still bind, RAM by the machine's very size.
+ */
 static int make_cgroup(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
 	struct plan_resources outer = plan->resources;
@@ -166,6 +169,12 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 		outer.memory_bytes = plan->vm.memory_bytes +
 				(c->engine->overhead_bytes ? c->engine->overhead_bytes : DEFAULT_OVERHEAD_BYTES);
 	outer.pids = c->cgroups.pids ? MACHINE_PIDS : 0; /* the plan's own limit binds in the guest */
+	if (!c->cgroups.memory)
+		outer.memory_bytes = 0;
+	if (!c->cgroups.cpu)
+		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = 0;
+	if (!c->cgroups.memory && !c->cgroups.cpu && !c->cgroups.pids)
+		return 0;
 	in->cgroup = xasprintf("bivalve/%s", in->id);
 	r = instance_save(in, err);
 	if (r == 0)

@@ -11,10 +11,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "images/store.h"
+#include "policies/enforce/cgroup.h"
 #include "policies/policy.h"
 #include "policies/units.h"
 #include "runtime/base/alloc.h"
@@ -388,6 +390,30 @@ static void fill_id_maps(struct plan *plan)
 	add_map(&plan->gid_maps, &plan->n_gid_maps, geteuid() ? getegid() : base, geteuid() ? 1 : 65536);
 }
 
+/*
+ * Who has no control groups could not use the default policy at all for its bound on processes. RLIMIT_NPROC counts
+ * per user namespace (Linux 5.14) and such a user's container always has one: it binds the same. A limit that the
+ * user or another policy asks for is not touched: check() refuses it by name.
+ */
+static void bind_pids_by_rlimit(const struct launch_options *o, struct plan *plan)
+{
+	struct plan_process *p = &plan->process;
+	struct cgroup_host host;
+	struct rlimit now;
+
+	if (geteuid() == 0 || o->pids || strcmp(plan->policy, "default") || strcmp(plan->backend, "container"))
+		return;
+	cgroup_probe(&host);
+	if (host.pids || getrlimit(RLIMIT_NPROC, &now) < 0)
+		return;
+	if (now.rlim_max == RLIM_INFINITY || now.rlim_max > plan->resources.pids)
+		now.rlim_max = plan->resources.pids;
+	p->rlimits = xreallocarray(p->rlimits, p->n_rlimits + 1, sizeof *p->rlimits);
+	p->rlimits[p->n_rlimits++] = (struct plan_rlimit){ .type = xstrdup("nproc"), .soft = now.rlim_max,
+		.hard = now.rlim_max };
+	plan->resources.pids = 0;
+}
+
 /* The policy's part, and the namespaces that follow from it. */
 static int fill_policy(const struct launch_options *o, const struct image *image, const char *run_dir,
 		struct plan *plan, struct error *err)
@@ -407,6 +433,8 @@ static int fill_policy(const struct launch_options *o, const struct image *image
 	if (plan->network == NETWORK_NONE)
 		plan->namespaces |= PLAN_NS(NET);
 	fill_id_maps(plan);
+	if (r == 0)
+		bind_pids_by_rlimit(o, plan);
 	policy_release(&policy);
 	return r;
 }

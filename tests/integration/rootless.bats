@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Without root: an ordinary user with nothing but the programs and folders of their own.
+
+bats_require_minimum_version 1.5.0
+load lib/common
+
+setup_file() {
+	common_setup_file
+	[ "$(id -u)" -eq 0 ] || need root "becoming an ordinary user takes root"
+	USER_HOME=$(mktemp -d /tmp/bivalve-user.XXXXXX)
+	chmod 755 "$USER_HOME"
+	scripts=$TESTS/../scripts
+	"$scripts/busybox-root" "$USER_HOME/root"
+	cp "$BUILD"/bivalve "$BUILD"/bivalve-image "$BUILD"/bivalve-guest "$USER_HOME"
+	mkdir "$USER_HOME/home"
+	chown 1000:1000 "$USER_HOME/home"
+	export USER_HOME
+	as_user image import "$USER_HOME/root" busybox
+}
+
+teardown_file() {
+	rm -rf "$USER_HOME"
+	common_teardown_file
+}
+
+# What a login gives, and none of the tests' own folders.
+as_user() {
+	setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all env -i PATH="$PATH" HOME="$USER_HOME/home" \
+		BIVALVE_RUN="$USER_HOME/home/run" "$USER_HOME/bivalve" "$@"
+}
+
+@test "a container without root: root inside, nobody outside" {
+	run as_user launch busybox sh -c 'id -u; touch /new && echo written; cat /proc/self/uid_map'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = 0 ]
+	[ "${lines[1]}" = written ]
+	[[ "${lines[2]}" == *1000*1 ]]
+}
+
+@test "without root the bound on processes still binds" {
+	run as_user launch busybox sh -c 'ulimit -u; ulimit -u 10; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 300 & done'
+	[ "$status" -ne 0 ]
+	[ "${lines[0]}" = 2048 ]
+	[[ "$output" == *fork* ]]
+}
+
+@test "without root and without control groups a memory limit is refused by name in the container" {
+	run as_user launch -m 64m busybox true
+	[ "$status" -eq 125 ]
+	[[ "$output" == *memory* ]]
+}
+
+@test "a microVM without root, memory limit and all" {
+	"$BIVALVE" doctor --json | jq -e .vm > /dev/null || need vm "no engine can run a microVM here"
+	as_user kernel import "$BUILD/kernel/debian-cloud" debian-cloud
+	run as_user launch --vm -m 64m busybox sh -c 'id -u; grep -c . /proc/self/cgroup'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = 0 ]
+}
