@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a process can still do after each stage of the jail. Each probe is a child of its own, for most end it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/tap.h"
+#include "vm-backend/jail.h"
+
+static int inside[2], kept;
+static pid_t parent;
+
+/* Runs probe in a child, behind the jail (its filter too, if locked). Its wait status; 99: the jail failed. */
+static int jailed(int locked, int (*probe)(void))
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		const struct jail_fds fds = { inside[0], inside[1], -1 };
+		const int keep[] = { inside[0], inside[1], kept, -1, STDERR_FILENO };
+		struct error err = { 0 };
+
+		if (jail_close_fds(keep, 5, &err) < 0 || jail_enter(parent, 4096, &err) < 0 ||
+				(locked && jail_lock(&fds, &err) < 0)) {
+			(void)!write(STDERR_FILENO, err.message, strlen(err.message));
+			_exit(99);
+		}
+		_exit(probe());
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status;
+}
+
+static int good(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int killed(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+static int nothing(void)
+{
+	return 0;
+}
+
+static int files_are_gone(void)
+{
+	return open("/etc/passwd", O_RDONLY) >= 0 || open("/", O_RDONLY) >= 0 || mkdir("/x", 0700) == 0;
+}
+
+static int root_is_empty(void)
+{
+	return access("/proc", F_OK) == 0 || access("/dev/kvm", F_OK) == 0 || access("/..", F_OK) != 0;
+}
+
+static int no_privilege(void)
+{
+	return geteuid() == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_CAPBSET_READ, 0, 0, 0, 0) != 0 ||
+			setuid(0) == 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+}
+
+static int no_environment(void)
+{
+	return getenv("PATH") != NULL;
+}
+
+static int no_network(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return fd >= 0; /* no descriptor may be opened at all */
+}
+
+static int no_foreign_fds(void)
+{
+	int flags;
+
+	for (int fd = 0; fd < 256; fd++) {
+		flags = fcntl(fd, F_GETFD);
+		if (flags >= 0 && fd > 2 && fd != inside[0] && fd != inside[1] && fd != kept)
+			return 1;
+	}
+	return 0;
+}
+
+static int file_limit(void)
+{
+	char page[8192] = "";
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	return write(kept, page, sizeof page) != 4096 || write(kept, page, 1) >= 0;
+}
+
+static int serve(void)
+{
+	char byte = 'x';
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return sendmsg(inside[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 || send(inside[1], &byte, 1, MSG_NOSIGNAL) != 1 ||
+			ioctl(-1, KVM_RUN, 0) == 0 || preadv(kept, &iov, 1, 0) < 0 || pwritev(kept, &iov, 1, 0) != 1;
+}
+
+static int try_open(void)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+}
+static int try_other_ioctl(void)
+{
+	return ioctl(kept, KVM_CREATE_VM, 0);
+}
+static int try_other_send(void)
+{
+	struct msghdr message = { 0 };
+
+	return (int)sendmsg(kept, &message, 0);
+}
+static int try_mmap(void)
+{
+	return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+}
+static int try_mprotect(void)
+{
+	return mprotect((void *)((uintptr_t)&kept & ~4095UL), 4096, PROT_READ | PROT_WRITE);
+}
+static int try_fork(void)
+{
+	return fork() < 0;
+}
+static int try_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM, 0) < 0;
+}
+static int try_kill(void)
+{
+	return (int)syscall(SYS_kill, parent, 0);
+}
+static int try_ptrace(void)
+{
+	return (int)syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+static int try_other_write(void)
+{
+	return pwrite(kept, "x", 1, 0) != 1;
+}
+static int try_execve(void)
+{
+	return (int)syscall(SYS_execve, "/bin/true", NULL, NULL);
+}
+
+static void test_stages(void)
+{
+	static const struct {
+		int (*probe)(void);
+		const char *what;
+		int needs_root;
+	} probes[] = {
+		{ files_are_gone, "no file of the host can be opened", 0 },
+		{ root_is_empty, "the root is empty", 1 },
+		{ no_privilege, "nothing is left of root, and nothing can be regained", 1 },
+		{ no_environment, "the environment is empty", 0 },
+		{ no_network, "no socket can be made", 0 },
+		{ no_foreign_fds, "only the descriptors that were kept are open", 0 },
+		{ file_limit, "a file grows no further than allowed", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+		if (probes[i].needs_root && geteuid() != 0)
+			skip("%s: not root", probes[i].what);
+		else
+			ok(good(jailed(0, probes[i].probe)), "%s", probes[i].what);
+	}
+}
+
+static void test_filter(void)
+{
+	static const struct {
+		int (*probe)(void);
+		const char *what;
+	} deadly[] = {
+		{ try_open, "open" },
+		{ try_other_ioctl, "an ioctl that is not KVM_RUN" },
+		{ try_other_send, "sendmsg to another descriptor" },
+		{ try_mmap, "mmap" },
+		{ try_mprotect, "mprotect" },
+		{ try_fork, "fork" },
+		{ try_socket, "socket" },
+		{ try_kill, "kill" },
+		{ try_ptrace, "ptrace" },
+		{ try_execve, "execve" },
+		{ try_other_write, "a write that is not the VMM's way" },
+	};
+
+	ok(good(jailed(1, nothing)), "behind the filter a process can end");
+	ok(good(jailed(1, serve)), "and do what a VMM does");
+	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+		ok(killed(jailed(1, deadly[i].probe)), "%s kills it", deadly[i].what);
+}
+
+int main(void)
+{
+	int pair[2], agent[2];
+
+	kept = memfd_create("kept", MFD_CLOEXEC);
+	if (kept < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0 ||
+			socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return 1;
+	inside[0] = agent[0];
+	inside[1] = pair[0];
+	parent = getpid();
+	if (jailed(0, nothing) != 0) {
+		skip("no jail on this host, see above");
+		return tap_done();
+	}
+	test_stages();
+	test_filter();
+	return tap_done();
+}
