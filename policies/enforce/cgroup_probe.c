@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -100,16 +101,18 @@ static void probe_v1(struct cgroup_host *host)
 	host->swap = host->memory && access(memsw, F_OK) == 0;
 }
 
-/* By the places where everybody mounts them. False: this host does it otherwise. */
+/* By the places where everybody mounts them. False: something is not there; this host may do it otherwise. */
 static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 {
-	fsid_t ids[CGROUP_HIERARCHIES] = { 0 };
-	struct statfs st;
+	dev_t devices[CGROUP_HIERARCHIES] = { 0 };
+	struct statfs fs;
+	struct stat st;
+	bool all = true;
 	char path[64];
 
-	if (statfs(usual_root, &st) < 0)
+	if (statfs(usual_root, &fs) < 0)
 		return false;
-	if (st.f_type == CGROUP2_SUPER_MAGIC) {
+	if (fs.f_type == CGROUP2_SUPER_MAGIC) {
 		*v2 = true;
 		set_root(host, CGROUP_UNIFIED, usual_root);
 		return true;
@@ -118,18 +121,20 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 		enum cgroup_hierarchy h = controllers[i].hierarchy;
 
 		(void)snprintf(path, sizeof path, "%s/%s", usual_root, controllers[i].option); /* fits */
-		if (statfs(path, &st) < 0 || st.f_type != CGROUP_SUPER_MAGIC)
+		if (statfs(path, &fs) < 0 || fs.f_type != CGROUP_SUPER_MAGIC || stat(path, &st) < 0) {
+			all = false;
 			continue;
+		}
 		*v1 = true;
-		ids[h] = st.f_fsid;
+		devices[h] = st.st_dev;
 		for (unsigned j = 0; j < h && !host->roots[h][0]; j++) /* "cpu" and "cpuacct" may be links to one place */
-			if (host->roots[j][0] && !memcmp(&ids[j], &ids[h], sizeof ids[h]))
+			if (host->roots[j][0] && devices[j] == devices[h])
 				memcpy(host->roots[h], host->roots[j], CGROUP_ROOT_MAX);
 		set_root(host, h, path);
 	}
 	(void)snprintf(path, sizeof path, "%s/unified", usual_root); /* fits */
-	*v2 = statfs(path, &st) == 0 && st.f_type == CGROUP2_SUPER_MAGIC;
-	return *v1;
+	*v2 = statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+	return all;
 }
 
 static void probe_mounts(struct cgroup_host *host, bool *v1, bool *v2)
