@@ -14,11 +14,12 @@
  *   6 enter     pivot_root; from here on no path reaches the host; host name, loopback, user, working folder
  *   7 wait      "isolated" goes to the parent, then start_fd decides
  *   8 start     the workload's process, or our PID 1 with the workload as its child (reaper.c), drops the rest:
- *               rlimits, bounding set, user, capabilities, no_new_privs, seccomp, exec (workload.c)
+ *               rlimits, bounding set, user, capabilities, filter, exec (workload.c)
  *
  * Order that matters: the cgroup namespace after joining, because its root is where its maker stands. Rlimits just
- * before exec, because NPROC, NOFILE or AS could stop our own steps. The filter last when no_new_privs allows that, so
- * that it need not allow our steps; without no_new_privs loading takes CAP_SYS_ADMIN and comes before the change of user.
+ * before exec, because NPROC, NOFILE or AS could stop our own steps. The filter as late as can be, so that it need not
+ * allow our steps: after everything with no_new_privs, just before the capabilities are given up without (loading it
+ * takes CAP_SYS_ADMIN then).
  *
  * Stages 1 to 7 fail by an ERROR message to the parent, which reports it as its own; after that by an ERROR event.
  *

@@ -71,22 +71,38 @@ static int load_filter(const struct plan *plan, struct error *err)
 	return r < 0 ? error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r)) : 0;
 }
 
-static int drop_privilege(const struct workload *w, struct error *err)
+/* What takes privilege that the next steps give up. */
+static int become(const struct workload *w, struct error *err)
 {
 	const struct plan_process *p = &w->request->plan->process;
 	int r = rlimits_apply(p->rlimits, p->n_rlimits, err);
 
 	if (r == 0)
 		r = caps_drop_bounding(&p->capabilities, err);
-	if (r == 0 && !p->no_new_privs) /* takes CAP_SYS_ADMIN */
-		r = load_filter(w->request->plan, err);
-	if (r == 0)
-		r = workload_become_user(w, err);
-	if (r == 0)
+	return r < 0 ? r : workload_become_user(w, err);
+}
+
+/*
+ * The last of privilege goes. Loading a filter takes no_new_privs or CAP_SYS_ADMIN: with the former it comes last and
+ * has to allow execve(2) alone; without, capset(2) and prctl(2) too.
+ */
+static int confine(const struct workload *w, struct error *err)
+{
+	const struct plan *plan = w->request->plan;
+	const struct plan_process *p = &plan->process;
+	int r = 0;
+
+	if (p->no_new_privs) {
 		r = caps_apply(&p->capabilities, err);
-	if (r == 0 && p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		r = error_sys(err, "process.no_new_privs");
-	return r;
+		if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			r = error_sys(err, "process.no_new_privs");
+		return r < 0 ? r : load_filter(plan, err);
+	}
+	if (plan->seccomp.len && w->user.uid != 0)
+		r = caps_regain(err);
+	if (r == 0)
+		r = load_filter(plan, err);
+	return r < 0 ? r : caps_apply(&p->capabilities, err);
 }
 
 /* The plan's variables, and HOME if it is not among them. */
@@ -122,7 +138,7 @@ void workload_run(const struct workload *w)
 	int status;
 
 	(void)umask(p->umask ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
-	if (take_stdio(w, &err) < 0 || drop_privilege(w, &err) < 0)
+	if (take_stdio(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
 	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS) /* all are already */
 		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
@@ -130,7 +146,7 @@ void workload_run(const struct workload *w)
 	if (status)
 		fail(w, &err, status);
 	(void)backend_event_milestone(w->request->event_fd, "exec"); /* a supervisor that is gone needs no news */
-	if (p->no_new_privs && load_filter(plan, &err) < 0)
+	if (confine(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
 	(void)execve(path, p->argv, env);
 	status = program_exec_error(path, errno, &err);

@@ -100,6 +100,25 @@ static int set_flags(cap_t sets, cap_flag_t flag, uint64_t bits)
 	return n ? cap_set_flag(sets, flag, n, list, CAP_SET) : 0;
 }
 
+int caps_regain(struct error *err)
+{
+	cap_t sets = cap_get_proc();
+	int r = 0;
+
+	for (unsigned i = 0; sets && i < 64; i++) {
+		cap_value_t number = (cap_value_t)i;
+		cap_flag_value_t permitted;
+
+		if (cap_get_flag(sets, number, CAP_PERMITTED, &permitted) < 0)
+			break; /* past the last one that libcap has room for */
+		(void)cap_set_flag(sets, CAP_EFFECTIVE, 1, &number, permitted); /* as valid as above */
+	}
+	if (!sets || cap_set_proc(sets) < 0)
+		r = error_sys(err, "process.capabilities: cannot make them effective");
+	(void)cap_free(sets); /* its own memory: cannot fail */
+	return r;
+}
+
 /* Clearing tells an error apart only on kernels older than 4.3, which have no ambient set to clear. */
 static int set_ambient(uint64_t bits, struct error *err)
 {

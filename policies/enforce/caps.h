@@ -13,6 +13,9 @@ uint64_t caps_available(void);
 /* Those of wanted that are not in the calling process's bounding set. Cheaper than caps_available() for a few. */
 uint64_t caps_missing(uint64_t wanted);
 
+/* Makes all permitted capabilities effective again, after a change of user that kept them. */
+int caps_regain(struct error *err);
+
 /*
  * In two steps around the change of user: caps_drop_bounding drops from the bounding set and sets keep-caps;
  * caps_apply sets the five sets for good and clears keep-caps. Inheritable stays empty unless ambient asks for it.
