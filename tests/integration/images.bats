@@ -236,6 +236,7 @@ small_tar() {
 	[ "$(stat -c '%F %t %T %a' dev/null)" = 'character special file 1 3 666' ]
 	[ "$(stat -c '%F %t %T %a %g' dev/loop)" = 'block special file 7 0 660 6' ]
 	[ "$(stat -c '%F %a' fifo)" = 'fifo 622' ]
+	[ "$(stat -c %a implied)" = 755 ]
 	[ "$(stat -c %a implied/folder)" = 755 ]
 	[ -f dotted/name ] && [ -f absolute/name ]
 	[ "$(python3 -c 'import os; print(sorted(os.listxattr("cap")))')" = "['trusted.other', 'user.note']" ]
@@ -378,7 +379,8 @@ merged_expected() {
 	image import oci x
 	show='find . -type f -printf "%P\n" | LC_ALL=C sort | while read -r f; do echo "$f=$(cat "$f")"; done'
 	cmp <(disk_sh x "$show") <(merged_expected)
-	cmp <(disk_sh x listing) <(merged_sh x listing)
+	# An overlay goes on counting a link of etc/a-too that the second layer took away; the disk does not.
+	cmp <(disk_sh x listing) <(merged_sh x 'listing | sed "/^etc.a-too/s/ 2 / 1 /"')
 }
 
 @test "a single layer's whiteouts are not devices on the disk" {
