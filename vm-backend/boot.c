@@ -2,8 +2,8 @@
 /*
  * Booting: what is loaded, and how the kernel learns of its devices. The tables always describe them. A kernel without
  * ACPI cannot read those, and is told on its command line; a kernel with both would find each device twice (the second
- * is refused, with an error in its log). So the command line lists them only for a kernel whose record in the store says
- * "no ACPI", or when the caller's words say acpi=off.
+ * is refused, with an error in its log). So the command line lists them only for a kernel whose record in the store
+ * says "no ACPI", or when the caller's words say acpi=off.
  */
 #include <fcntl.h>
 #include <string.h>

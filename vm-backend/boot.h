@@ -7,7 +7,7 @@
 #include "runtime/base/strbuf.h"
 #include "vm-backend/machine.h"
 
-/* Opens kernel and initramfs of machine->config and puts them into RAM. After devices_init, which places the devices. */
+/* Opens machine->config's kernel and initramfs and puts them into RAM. After devices_init, which places devices. */
 int boot_load(struct machine *machine, struct error *err);
 
 /*

@@ -112,7 +112,8 @@ static void serve_disk(void *arg)
 int devices_start(struct machine *machine, struct error *err)
 {
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
-		int r = thread_start(&machine->devices.disk_threads[i], serve_disk, &machine->devices.disk_loops[i], err);
+		int r = thread_start(&machine->devices.disk_threads[i], serve_disk,
+				&machine->devices.disk_loops[i], err);
 
 		if (r < 0)
 			return r;

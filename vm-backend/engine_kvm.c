@@ -4,10 +4,10 @@
  *
  * Theory of operation
  *
- * spawn forks. The child becomes the VMM and never returns: it opens all it needs, sets up the machine, goes to jail and
- * lets the vCPUs run; kvm_child() is that list. The parent waits on a pipe for the outcome of it, one struct error whose
- * code is 0 once the jail is closed, so that whatever goes wrong before the guest's first instruction is the error of
- * spawn. What goes wrong later is told to event_fd.
+ * spawn forks. The child becomes the VMM and never returns: it opens all it needs, sets up the machine, goes to jail
+ * and lets the vCPUs run; kvm_child() is that list. The parent waits on a pipe for the outcome of it, one struct
+ * error whose code is 0 once the jail is closed, so that whatever goes wrong before the guest's first instruction is
+ * the error of spawn. What goes wrong later is told to event_fd.
  *
  *   threads      main: console, agent channel, entropy, the end     one per vCPU     one per disk
  *
@@ -234,7 +234,7 @@ static int kvm_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_pi
 		struct error child_error = { 0 };
 
 		(void)kvm_child(config, parent, sync_write, &child_error); /* returned, so it failed */
-		(void)fd_write_full(sync_write, &child_error, sizeof child_error); /* if this fails, so does its reader */
+		(void)fd_write_full(sync_write, &child_error, sizeof child_error); /* fails if nobody reads it */
 		_exit(EXIT_NOT_STARTED);
 	}
 	close_cleanup(&sync_write);

@@ -5,7 +5,8 @@
  * Theory of operation
  *
  * The VMM is a fork of the launcher, so at first it has all that the launcher has. Privilege only falls, in stages; the
- * guest's first instruction runs after the last. A stage that fails ends the VMM with its name: there is no half a jail.
+ * guest's first instruction runs after the last. A stage that fails ends the VMM with its name: there is no half a
+ * jail.
  *
  *   stage        afterwards it can still              and must not be able to
  *   descriptors  use what it was given by number      use the launcher's files, sockets, terminals
@@ -150,10 +151,10 @@ static int set_limits(uint64_t max_file_bytes, struct error *err)
 
 static int drop_bounding_set(struct error *err)
 {
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return error_sys(err, "jail: capabilities: bounding set");
-	return 0;
+	/* Until the kernel knows no such capability. */
+	for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		;
+	return errno == EINVAL ? 0 : error_sys(err, "jail: capabilities: bounding set");
 }
 
 static int drop_capabilities(struct error *err)
@@ -216,8 +217,9 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err)
 }
 
 /*
- * The running VMM's system calls, the frequent ones first. A new device's calls go here, with the narrowest argument that
- * will do. Only the low 32 bits of an argument are compared: the kernel takes no more of a descriptor or a request.
+ * The running VMM's system calls, the frequent ones first. A new device's calls go here, with the narrowest argument
+ * that will do. Only the low 32 bits of an argument are compared: the kernel takes no more of a descriptor or a
+ * request.
  */
 enum { ANY = -1 };
 enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD };
@@ -264,7 +266,7 @@ static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
 		const struct allowed *a = &allowed[i];
 		uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
-		uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument < 0 ? 0 : a->argument));
+		uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
 
 		if (a->argument == ANY) {
 			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vCPUs: a thread each, which does nothing but KVM_RUN and what the guest comes out for. Interrupts, timers, HLT and the
- * start of the other processors (INIT, SIPI) stay inside KVM; queue notifications leave by ioeventfd. What is left is
- * register accesses, a few hundred during a boot.
+ * vCPUs: a thread each, which does nothing but KVM_RUN and what the guest comes out for. Interrupts, timers, HLT and
+ * the start of the other processors (INIT, SIPI) stay inside KVM; queue notifications leave by ioeventfd. What is
+ * left is register accesses, a few hundred during a boot.
  */
 #include <errno.h>
 #include <linux/kvm.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any file as a kernel: loaded within the guest's RAM, or refused with one line. The first bytes choose a bzImage or ELF
- * frame that is nearly right around the rest, for few random inputs are a kernel's beginning.
+ * Any file as a kernel: loaded within the guest's RAM, or refused with one line. The first bytes choose a bzImage or
+ * ELF frame that is nearly right around the rest, for few random inputs are a kernel's beginning.
  */
 #include <elf.h>
 #include <stdint.h>

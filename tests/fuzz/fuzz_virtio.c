@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whatever a guest writes to the registers and rings of its devices, they survive. An input is a program for a hostile
- * driver: the first byte picks the device and whether its queues start out properly set up; then each four bytes are one
- * step. Few random inputs would set up a queue by themselves.
+ * driver: the first byte picks the device and whether its queues start out properly set up; then each four bytes are
+ * one step. Few random inputs would set up a queue by themselves.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -31,8 +31,9 @@ static int sock[2] = { -1, -1 };
 /* Values that are more often on a border than random ones. */
 static uint64_t interesting(uint8_t pick, uint8_t low)
 {
-	static const uint64_t values[] = { 0, 1, 2, 3, 4, 8, 11, 15, 16, 255, 0x1000, RING_GPA, DATA_GPA, GUEST_BYTES - 1,
-		GUEST_BYTES, 0xd0000000, INT32_MAX, UINT32_MAX, UINT32_MAX - 15, UINT64_MAX, UINT64_MAX - 15, INT64_MAX };
+	static const uint64_t values[] = { 0, 1, 2, 3, 4, 8, 11, 15, 16, 255, 0x1000, RING_GPA, DATA_GPA,
+		GUEST_BYTES - 1, GUEST_BYTES, 0xd0000000, INT32_MAX, UINT32_MAX, UINT32_MAX - 15, UINT64_MAX,
+		UINT64_MAX - 15, INT64_MAX };
 
 	return values[pick % (sizeof values / sizeof *values)] + (low & 0x80 ? -(uint64_t)(low & 0x7f) : low);
 }
@@ -50,7 +51,8 @@ static struct virtio_device *start(uint8_t pick)
 	default:
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0)
 			abort();
-		virtio_console_init(&console, &memory, sock[1], pick & 64 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1);
+		virtio_console_init(&console, &memory, sock[1],
+				pick & 64 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1);
 		if (io_loop_init(&loop, NULL) < 0 || virtio_console_attach(&console, &loop, NULL) < 0)
 			abort();
 		return &console.device;
@@ -85,7 +87,8 @@ static void do_step(struct virtio_device *device, struct guest_queue *queues, co
 		reg_write(device, in[1] * 4U % VIRTIO_WINDOW_BYTES, (uint32_t)value);
 		break;
 	case READ_WINDOW:
-		virtio_mmio_access(device, (in[1] | in[2] << 8) % (VIRTIO_WINDOW_BYTES - 8), buf, 1U << in[3] % 4, in[3] & 16);
+		virtio_mmio_access(device, (in[1] | in[2] << 8) % (VIRTIO_WINDOW_BYTES - 8), buf, 1U << in[3] % 4,
+				in[3] & 16);
 		break;
 	case DESCRIPTOR: /* where it is, then its length, flags and next from the same bytes */
 		guest_desc(q, in[1] / 8 % SIZE, in[3] & 1 ? DATA_GPA + in[2] * 16U : value,
@@ -130,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!memory.map) {
 		int fd = open("/dev/shm/bivalve-fuzz-disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-		if (fd < 0 || ftruncate(fd, DISK_BYTES) < 0 || vm_memory_map(&memory, GUEST_BYTES + VM_HUGE_PAGE, NULL) < 0)
+		if (fd < 0 || ftruncate(fd, DISK_BYTES) < 0 ||
+				vm_memory_map(&memory, GUEST_BYTES + VM_HUGE_PAGE, NULL) < 0)
 			abort();
 		close(fd);
 		memory.regions[0].bytes = GUEST_BYTES; /* what follows is not the guest's: a canary */
@@ -143,7 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < device->n_queues; i++)
 		queues[i] = guest_queue(&memory, i, SIZE);
 	if (data[0] & 128)
-		guest_start(device, &memory, queues, SIZE, device->features | (data[0] & 32 ? 1 << VIRTIO_RING_F_EVENT_IDX : 0));
+		guest_start(device, &memory, queues, SIZE,
+				device->features | (data[0] & 32 ? 1 << VIRTIO_RING_F_EVENT_IDX : 0));
 	for (size_t at = 1; at + 4 <= size; at += 4)
 		do_step(device, queues, data + at);
 	for (unsigned i = 0; i < device->n_queues; i++)

@@ -2,7 +2,8 @@
 /*
  * vmboot: boots a kernel by one engine and shows what comes out. For the lab, and for looking at a machine by hand.
  *
- *   vmboot [-e ENGINE] [-m MIB] [-c CPUS] [-d DISK]… [-D READ_ONLY_DISK]… [-a WORDS] [-n] [-s MIB] [-t SECONDS] KERNEL [INITRAMFS]
+ *   vmboot [-e ENGINE] [-m MIB] [-c CPUS] [-d DISK]… [-D READ_ONLY_DISK]… [-a WORDS] [-n] [-s MIB] [-t SECONDS]
+ *          KERNEL [INITRAMFS]
  *   vmboot -p           only probe
  *
  *   -n  no log, hence no serial console         -s  echo MIB through the agent's channel and compare
@@ -119,7 +120,8 @@ static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *str
 			print_rss(pid, config->memory_bytes);
 		}
 		if (stream->total && stream->received >= stream->total) {
-			printf("[vmboot: %llu MiB there and back in %.2f s, %s]\n", (unsigned long long)stream->total >> 20,
+			printf("[vmboot: %llu MiB there and back in %.2f s, %s]\n",
+					(unsigned long long)stream->total >> 20,
 					(double)(clock_now_ns() - start) / 1e9, stream->broken ? "BROKEN" : "intact");
 			print_rss(pid, config->memory_bytes);
 			return stream->broken ? 1 : 0;

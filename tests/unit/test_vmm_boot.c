@@ -61,7 +61,8 @@ static void disassemble(const uint8_t *dsdt, uint32_t len, const struct hardware
 	f = fopen(command, "w");
 	fwrite(dsdt, 1, len, f);
 	fclose(f);
-	(void)snprintf(command, sizeof command, "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -tc dsdt.dsl >>log 2>&1", dir);
+	(void)snprintf(command, sizeof command, "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -tc dsdt.dsl >>log 2>&1",
+			dir);
 	ok(system(command) == 0, "iasl reads the DSDT, and compiles what it read");
 	(void)snprintf(command, sizeof command, "%s/dsdt.dsl", dir);
 	f = fopen(command, "r");
@@ -69,7 +70,8 @@ static void disassemble(const uint8_t *dsdt, uint32_t len, const struct hardware
 		text = strdup("");
 	if (f)
 		fclose(f);
-	ok(strstr(text, "Device (VR00)") && strstr(text, "Device (VR01)") && strstr(text, "\"LNRO0005\""), "two devices");
+	ok(strstr(text, "Device (VR00)") && strstr(text, "Device (VR01)") && strstr(text, "\"LNRO0005\""),
+			"two devices");
 	(void)snprintf(want, sizeof want, "0x%08X,         // Address Base", (unsigned)hardware->windows[1].base);
 	ok(strstr(text, want) != NULL, "the second at its address");
 	(void)snprintf(want, sizeof want, "0x%08X,\n", hardware->windows[1].gsi);
@@ -156,8 +158,10 @@ static void test_kernels(void)
 	vmlinux.words[2] = 17;
 	fd = file_with(&vmlinux, sizeof vmlinux);
 	ok(arch_load(&machine, fd, initramfs, "", &err) == 0 && !machine.entry.protected_mode &&
-			machine.entry.rip == 0x1000000 && machine.entry.rsi == BOOT_PARAMS_GPA, "without one at its entry");
-	ok(params->hdr.ramdisk_size == 9 && !memcmp(at(params->hdr.ramdisk_image), "initramfs", 9), "with its initramfs");
+			machine.entry.rip == 0x1000000 && machine.entry.rsi == BOOT_PARAMS_GPA,
+			"without one at its entry");
+	ok(params->hdr.ramdisk_size == 9 && !memcmp(at(params->hdr.ramdisk_image), "initramfs", 9),
+			"with its initramfs");
 	ok(params->acpi_rsdp_addr == ACPI_GPA && params->e820_entries == 3 && params->e820_table[2].addr == 0x100000 &&
 			params->e820_table[2].size == machine.memory.bytes - 0x100000, "and its memory map");
 	close(fd);
@@ -168,11 +172,13 @@ static void test_kernels(void)
 	close(fd);
 	vmlinux.elf.e_machine = EM_AARCH64;
 	fd = file_with(&vmlinux, sizeof vmlinux);
-	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL && strstr(err.message, "x86-64"), "foreign: %s", err.message);
+	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL && strstr(err.message, "x86-64"), "foreign: %s",
+			err.message);
 	close(fd);
 	fd = file_with("#!/bin/sh\n", 10);
 	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL &&
-			!strcmp(err.message, "not a kernel: K: neither bzImage nor ELF vmlinux"), "no kernel: %s", err.message);
+			!strcmp(err.message, "not a kernel: K: neither bzImage nor ELF vmlinux"), "no kernel: %s",
+			err.message);
 	close(fd);
 	close(initramfs);
 }
@@ -189,14 +195,16 @@ static void test_bzimage(void)
 	memset(file + 1024, 'k', sizeof file - 1024);
 	memcpy(file + 0x1f1, &header, sizeof header);
 	fd = file_with(file, sizeof file);
-	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x1000200 && !machine.entry.protected_mode,
+	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x1000200 &&
+			!machine.entry.protected_mode,
 			"a bzImage is entered in 64-bit mode");
 	ok(*(char *)at(0x1000000) == 'k', "where it prefers to lie");
 	close(fd);
 	header.pref_address = 0x10000000;
 	memcpy(file + 0x1f1, &header, sizeof header);
 	fd = file_with(file, sizeof file);
-	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x100200, "or lower, if there is no such place");
+	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x100200,
+			"or lower, if there is no such place");
 	close(fd);
 	header.xloadflags = 0;
 	memcpy(file + 0x1f1, &header, sizeof header);
@@ -218,7 +226,8 @@ static void test_command_line(void)
 	ok(strstr(without.text, "virtio_mmio") == NULL, "or not");
 	ok(!strcmp(with.text + with.len - 15, " quiet acpi=off"), "the caller has the last word");
 	ok(boot_has_word("a acpi=off b", "acpi=off") && boot_has_word("acpi=off", "acpi=off") &&
-			!boot_has_word("xacpi=off acpi=offx", "acpi=off") && !boot_has_word("", "acpi=off"), "words are words");
+			!boot_has_word("xacpi=off acpi=offx", "acpi=off") && !boot_has_word("", "acpi=off"),
+			"words are words");
 	machine.devices.n_windows = 0;
 }
 
@@ -238,7 +247,8 @@ static void test_cpuid(void)
 	memcpy(table.entries, entries, sizeof entries);
 	table.head.nent = sizeof entries / sizeof *entries;
 	cpuid_for_vcpu(&table, 2, 3);
-	ok(e[0].ebx >> 24 == 2 && (e[0].ebx >> 16 & 0xff) == 4 && e[0].ecx >> 31 && e[0].ecx >> 24 & 1 && !(e[0].ecx & 8),
+	ok(e[0].ebx >> 24 == 2 && (e[0].ebx >> 16 & 0xff) == 4 && e[0].ecx >> 31 && e[0].ecx >> 24 & 1 &&
+			!(e[0].ecx & 8),
 			"leaf 1 has the APIC id, the hypervisor, the deadline timer and no MWAIT");
 	ok((e[1].eax >> 14 & 0xfff) == 3 && e[1].eax >> 26 == 3, "the last cache is shared by all");
 	ok(e[2].function == 0xa && e[2].eax == 0, "there are no performance counters");
@@ -256,13 +266,16 @@ static void test_memory(void)
 	ok(vm_memory_map(&big, (UINT64_C(4) << 30), NULL) == 0 && big.n_regions == 2, "4 GiB lie around the hole");
 	ok(!vm_memory_at(&big, ARCH_HOLE_START, 1) && vm_memory_at(&big, ARCH_HOLE_START - 1, 1) &&
 			!vm_memory_at(&big, ARCH_HOLE_START - 1, 2), "which is none");
-	ok((uint8_t *)vm_memory_at(&big, ARCH_HOLE_END, 1) == (uint8_t *)vm_memory_at(&big, ARCH_HOLE_START - 1, 1) + 1 &&
+	ok((uint8_t *)vm_memory_at(&big, ARCH_HOLE_END, 1) ==
+			(uint8_t *)vm_memory_at(&big, ARCH_HOLE_START - 1, 1) + 1 &&
 			vm_memory_at(&big, ARCH_HOLE_END, UINT64_C(1) << 30) &&
 			!vm_memory_at(&big, ARCH_HOLE_END, (UINT64_C(1) << 30) + 1), "the rest is above");
 	ok(((uintptr_t)big.map & (VM_HUGE_PAGE - 1)) == 0, "aligned to huge pages");
 	vm_memory_release(&big);
-	ok(vm_memory_map(&big, VM_MEMORY_MIN - VM_HUGE_PAGE, NULL) == -EINVAL && vm_memory_map(&big, VM_MEMORY_MIN + 1, NULL) ==
-			-EINVAL && vm_memory_map(&big, VM_MEMORY_MAX + VM_HUGE_PAGE, NULL) == -EINVAL, "odd sizes are refused");
+	ok(vm_memory_map(&big, VM_MEMORY_MIN - VM_HUGE_PAGE, NULL) == -EINVAL &&
+			vm_memory_map(&big, VM_MEMORY_MIN + 1, NULL) == -EINVAL &&
+			vm_memory_map(&big, VM_MEMORY_MAX + VM_HUGE_PAGE, NULL) == -EINVAL,
+			"odd sizes are refused");
 }
 
 int main(void)

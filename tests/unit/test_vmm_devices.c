@@ -25,7 +25,8 @@ static void test_registers(void)
 	uint16_t half = 0;
 
 	virtio_rng_init(&rng, &memory);
-	ok(reg_read(d, VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg_read(d, VIRTIO_MMIO_VERSION) == 2, "it is virtio 2");
+	ok(reg_read(d, VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg_read(d, VIRTIO_MMIO_VERSION) == 2,
+			"it is virtio 2");
 	virtio_mmio_access(d, VIRTIO_MMIO_STATUS, &half, 2, true);
 	ok(reg_read(d, VIRTIO_MMIO_STATUS) == 0, "a 16-bit write to a register does nothing");
 	reg_write(d, VIRTIO_MMIO_STATUS, 4);
@@ -116,8 +117,8 @@ static void test_block(const char *path)
 	struct error err;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	ok(virtio_block_init(&block, &memory, "/dev/null", false, "vda", &err) == -EINVAL, "a device without blocks: %s",
-			err.message);
+	ok(virtio_block_init(&block, &memory, "/dev/null", false, "vda", &err) == -EINVAL,
+			"a device without blocks: %s", err.message);
 	ok(virtio_block_init(&block, &memory, path, false, "vda", &err) == 0, "a file becomes a disk");
 	guest_start(&block.device, &memory, queues, SIZE, 1 << VIRTIO_BLK_F_FLUSH);
 	memset(data, 'x', 1024);
@@ -137,9 +138,11 @@ static void test_block(const char *path)
 			"nor where the offset wraps");
 	ok(request(&block, VIRTIO_BLK_T_IN, 0, 100, true) == VIRTIO_BLK_S_IOERR, "no part of a sector");
 	*range = (struct virtio_blk_discard_write_zeroes){ .sector = 3, .num_sectors = 2 };
-	ok(request(&block, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof *range, false) != VIRTIO_BLK_S_IOERR, "zeroes are written");
+	ok(request(&block, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof *range, false) != VIRTIO_BLK_S_IOERR,
+			"zeroes are written");
 	*range = (struct virtio_blk_discard_write_zeroes){ .sector = DISK_SECTORS - 1, .num_sectors = 2 };
-	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_IOERR, "no discard over the end");
+	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_IOERR,
+			"no discard over the end");
 	ok(!guest_broken(&block.device), "all these are mere errors");
 	guest_desc(&queues[0], 0, DATA_GPA, 8, VRING_DESC_F_WRITE, 0);
 	guest_offer(&queues[0], 0);

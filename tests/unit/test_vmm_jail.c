@@ -74,8 +74,9 @@ static int root_is_empty(void)
 
 static int no_privilege(void)
 {
-	return geteuid() == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_CAPBSET_READ, 0, 0, 0, 0) != 0 ||
-			setuid(0) == 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+	return geteuid() == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
+			prctl(PR_CAPBSET_READ, 0, 0, 0, 0) != 0 || setuid(0) == 0 ||
+			prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
 }
 
 static int no_environment(void)
@@ -116,7 +117,8 @@ static int serve(void)
 	struct iovec iov = { &byte, 1 };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	return sendmsg(inside[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 || send(inside[1], &byte, 1, MSG_NOSIGNAL) != 1 ||
+	return sendmsg(inside[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 ||
+			send(inside[1], &byte, 1, MSG_NOSIGNAL) != 1 ||
 			ioctl(-1, KVM_RUN, 0) == 0 || preadv(kept, &iov, 1, 0) < 0 || pwritev(kept, &iov, 1, 0) != 1;
 }
 
@@ -210,8 +212,14 @@ static void test_filter(void)
 		{ try_other_write, "a write that is not the VMM's way" },
 	};
 
+#ifdef __SANITIZE_ADDRESS__
+	skip("what the filter allows: the sanitizer makes system calls of its own");
+	(void)nothing;
+	(void)serve;
+#else
 	ok(good(jailed(1, nothing)), "behind the filter a process can end");
 	ok(good(jailed(1, serve)), "and do what a VMM does");
+#endif
 	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
 		ok(killed(jailed(1, deadly[i].probe)), "%s kills it", deadly[i].what);
 }

@@ -106,7 +106,8 @@ static void test_hostile(void)
 		const char *what;
 	} bad[] = {
 		{ { { DATA_GPA, 16, VRING_DESC_F_NEXT, 0 } }, "that is its own next" },
-		{ { { DATA_GPA, 16, VRING_DESC_F_NEXT, 1 }, { DATA_GPA, 16, VRING_DESC_F_NEXT, 0 } }, "with a loop of two" },
+		{ { { DATA_GPA, 16, VRING_DESC_F_NEXT, 1 }, { DATA_GPA, 16, VRING_DESC_F_NEXT, 0 } },
+			"with a loop of two" },
 		{ { { DATA_GPA, 16, VRING_DESC_F_NEXT, SIZE } }, "that leaves the table" },
 		{ { { DATA_GPA, 16, VRING_DESC_F_NEXT, 0xffff } }, "that leaves the table by far" },
 		{ { { GUEST_BYTES, 1, 0, 0 } }, "just beyond RAM" },

@@ -80,7 +80,8 @@ static inline struct guest_queue guest_queue(const struct vm_memory *memory, uns
 	return q;
 }
 
-static inline void guest_desc(struct guest_queue *q, uint16_t n, uint64_t gpa, uint32_t len, uint16_t flags, uint16_t next)
+static inline void guest_desc(struct guest_queue *q, uint16_t n, uint64_t gpa, uint32_t len, uint16_t flags,
+		uint16_t next)
 {
 	q->desc[n] = (struct vring_desc){ gpa, len, flags, next };
 }

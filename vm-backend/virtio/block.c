@@ -48,7 +48,8 @@ static bool block_range(const struct virtio_block *block, uint64_t sector, uint6
 static int block_move(const struct virtio_block *block, struct iovec *iov, unsigned n, off_t offset, bool write)
 {
 	while (n > 0) {
-		ssize_t moved = write ? pwritev(block->fd, iov, (int)n, offset) : preadv(block->fd, iov, (int)n, offset);
+		ssize_t moved = write ? pwritev(block->fd, iov, (int)n, offset)
+				      : preadv(block->fd, iov, (int)n, offset);
 
 		if (moved < 0 && errno == EINTR)
 			continue;
@@ -88,8 +89,8 @@ static int block_discard(struct virtio_block *block, const struct virtq_chain *c
 	if (block->read_only)
 		return VIRTIO_BLK_S_IOERR;
 	if (chain->out_bytes != sizeof(struct virtio_blk_outhdr) + sizeof segment ||
-			iov_read(chain->iov, chain->n_out, sizeof(struct virtio_blk_outhdr), &segment, sizeof segment) !=
-			sizeof segment)
+			iov_read(chain->iov, chain->n_out, sizeof(struct virtio_blk_outhdr), &segment,
+					sizeof segment) != sizeof segment)
 		return VIRTIO_BLK_S_UNSUPP;
 	if (segment.num_sectors > MAX_DISCARD_SECTORS || segment.flags & ~(zero ? 1U : 0U) ||
 			!block_range(block, segment.sector, (uint64_t)segment.num_sectors * SECTOR, &offset))

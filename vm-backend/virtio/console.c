@@ -10,14 +10,15 @@
  *
  * Bytes flow straight between the socket and the guest's buffers, and each side stops the other. The guest posts no
  * receive buffers: we do not read the socket, its peer's writes block. The socket is full: the guest's request stays
- * unanswered (`sending`, with `sent_bytes` of it gone), so its driver runs out of room and its writer blocks. Sources are
- * edge-triggered, so whoever ends a wait (a kick of the queue, bytes or room in the socket) calls the same pump again.
+ * unanswered (`sending`, with `sent_bytes` of it gone), so its driver runs out of room and its writer blocks. Sources
+ * are edge-triggered, so whoever ends a wait (a kick of the queue, bytes or room in the socket) calls the same pump
+ * again.
  *
  * To the guest nothing is sent before it has opened the port: Linux throws such bytes away. Control messages to the
  * guest are a set of bits for each port, not a list, so the guest can make us forget nothing and store nothing.
  *
- * The socket is never put into non-blocking mode, for that belongs to the open file and not to us; every call on it says
- * MSG_DONTWAIT.
+ * The socket is never put into non-blocking mode, for that belongs to the open file and not to us; every call on it
+ * says MSG_DONTWAIT.
  */
 #include <errno.h>
 #include <linux/virtio_ids.h>

@@ -21,7 +21,7 @@ struct virtio_console {
 	struct io_source agent;         /* agent_fd in the loop */
 	bool guest_open;                /* the guest has the agent's port open */
 	bool agent_closed;              /* the socket's other side is gone */
-	unsigned pending[CONSOLE_PORTS];/* control messages not yet told to the guest, bits of enum control in console.c */
+	unsigned pending[CONSOLE_PORTS];/* what the guest is still to be told: bits of enum control in console.c */
 	unsigned batch;                 /* receive buffers to fill with one call */
 	struct virtq_chain sending;     /* the agent's message under way to the socket */
 	bool is_sending;

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * A writer of ACPI Machine Language (ACPI 6.4, chapter 20), for as much as describing fixed devices takes. What does not
- * fit is dropped and counted: check overflow at the end.
+ * A writer of ACPI Machine Language (ACPI 6.4, chapter 20), for as much as describing fixed devices takes. What does
+ * not fit is dropped and counted: check overflow at the end.
  */
 struct aml {
 	uint8_t *buf;

@@ -29,7 +29,8 @@ int bzimage_load(int fd, const char *path, const struct vm_memory *memory, struc
 	struct stat st;
 	int r;
 
-	if (pread(fd, &header, sizeof header, HEADER_OFFSET) < (ssize_t)offsetof(struct setup_header, handover_offset) ||
+	if (pread(fd, &header, sizeof header, HEADER_OFFSET) <
+			(ssize_t)offsetof(struct setup_header, handover_offset) ||
 			header.boot_flag != BOOT_FLAG || header.header != HEADER_MAGIC)
 		return 0;
 	if (header.version < VERSION_MIN || !(header.xloadflags & XLF_KERNEL_64))

@@ -60,8 +60,8 @@ int arch_vm_init(struct machine *machine, struct error *err)
 void arch_command_line(const struct machine *machine, struct strbuf *line)
 {
 	/*
-	 * A reset is a triple fault, the cheapest exit; there is no PCI to look for. The rest saves a boot its waits: for
-	 * clocks that KVM vouches for, grace periods that nobody else is using, self-tests of ciphers.
+	 * A reset is a triple fault, the cheapest exit; there is no PCI to look for. The rest saves a boot its waits:
+	 * for clocks that KVM vouches for, grace periods that nobody else is using, self-tests of ciphers.
 	 */
 	strbuf_puts(line, "reboot=t panic=-1 pci=off tsc=reliable no_timer_check noreplace-smp random.trust_cpu=on "
 			"cryptomgr.notests rcupdate.rcu_expedited=1");
