@@ -15,7 +15,8 @@
  * ours). Mounts, upper layer, devices, terminal and network live in namespaces that go with the last process. The pid
  * is a direct child of the creator, and is the container's PID 1: when it ends the kernel ends the rest. While a
  * launcher supervises, it is tied to the launcher (PR_SET_PDEATHSIG); after a launcher's sudden end only an empty
- * control group is left, under the name that state.json already held.
+ * control group is left, under the name that state.json already held. (A workload that is PID 1 itself, without our
+ * init, can undo the tie; delete ends it.)
  *
  * Invariants: the group's name is on disk before the group is. delete works from state.json alone, any number of times,
  * also for an instance whose create never came back.
@@ -321,7 +322,6 @@ static int container_delete(const struct instance *in, struct error *err)
 {
 	_cleanup_close_ int fd = open_process(in);
 	struct cgroup_host host;
-	int r;
 
 	if (fd >= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -333,8 +333,7 @@ static int container_delete(const struct instance *in, struct error *err)
 	if (!in->cgroup)
 		return 0;
 	cgroup_probe(&host);
-	r = cgroup_kill(&host, in->cgroup, err);
-	return r < 0 ? r : cgroup_remove(&host, in->cgroup, err);
+	return cgroup_destroy(&host, in->cgroup, err);
 }
 
 const struct backend container_backend = {

@@ -6,6 +6,9 @@
  * cannot be traced or looked into (undumpable, so /proc/1/exe and /proc/1/mem are closed); has the workload's user, no
  * capability but CAP_KILL within its own pid namespace, to reach a workload that changes its user; and a filter that
  * leaves it the system calls of its loop. When it ends, the kernel kills whatever else is in the namespace.
+ *
+ * Not defended against: a host that debugs with fs.suid_dumpable=1, where the change of user makes PID 1 dumpable for
+ * a moment.
  */
 #include <errno.h>
 #include <fcntl.h>

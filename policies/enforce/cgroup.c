@@ -460,11 +460,22 @@ static int remove_dir(const char *dir)
 	return rmdir(dir) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* The common parent, "bivalve": fails while other instances are there. */
+static void remove_parent(const char *path, char *dir)
+{
+	char *slash = strchr(path, '/') ? strrchr(dir, '/') : NULL;
+
+	if (!slash)
+		return;
+	*slash = '\0';
+	(void)rmdir(dir); /* as said */
+}
+
 int cgroup_remove(const struct cgroup_host *host, const char *path, struct error *err)
 {
 	uint64_t deadline = clock_now_ns() + remove_timeout_ns;
-	char dir[PATH_MAX_LEN], *slash;
 	unsigned at = 0, attempt = 0;
+	char dir[PATH_MAX_LEN];
 
 	while (next_dir(host, path, &at, dir)) {
 		int r;
@@ -473,11 +484,26 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, struct error
 			;
 		if (r < 0)
 			return error_set(err, -r, "cannot remove the control group %s: %s", dir, strerror(-r));
-		slash = strchr(path, '/') ? strrchr(dir, '/') : NULL;
-		if (slash) {
-			*slash = '\0';
-			(void)rmdir(dir); /* the common parent: fails while other instances are there */
-		}
+		remove_parent(path, dir);
 	}
 	return 0;
+}
+
+int cgroup_destroy(const struct cgroup_host *host, const char *path, struct error *err)
+{
+	char dir[PATH_MAX_LEN];
+	bool busy = false;
+	unsigned at = 0;
+	int r;
+
+	while (next_dir(host, path, &at, dir)) {
+		if (rmdir(dir) < 0 && errno != ENOENT)
+			busy = true;
+		else
+			remove_parent(path, dir);
+	}
+	if (!busy)
+		return 0;
+	r = cgroup_kill(host, path, err);
+	return r < 0 ? r : cgroup_remove(host, path, err);
 }

@@ -60,6 +60,8 @@ struct cgroup_stats {
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret);
 /* Ends every process of the group (cgroup.kill, else SIGKILL until it is empty). */
 int cgroup_kill(const struct cgroup_host *host, const char *path, struct error *err);
+/* Kill and remove in one; cheap when the group is empty, as it is after the last process ended. ENOENT is success. */
+int cgroup_destroy(const struct cgroup_host *host, const char *path, struct error *err);
 /* Removes the group; waits for the kernel to let go of it (at most 5 s). ENOENT is success. */
 int cgroup_remove(const struct cgroup_host *host, const char *path, struct error *err);
 

@@ -156,7 +156,8 @@ static void test_group(const struct cgroup_host *host)
 	ok(cgroup_remove(host, group, &err) == 0, "removed: %s", err.message);
 	ok(cgroup_create(host, group, &res, &err) == 0, "made again: %s", err.message);
 	test_forks(host);
-	ok(cgroup_kill(host, group, &err) == 0 && cgroup_remove(host, group, &err) == 0, "cleared: %s", err.message);
+	ok(cgroup_destroy(host, group, &err) == 0 && cgroup_destroy(host, group, &err) == 0, "destroyed with what was "
+			"left in it, and again: %s", err.message);
 	ok(cgroup_create(host, group, &res, &err) == 0, "made a third time: %s", err.message);
 	test_memory(host);
 	ok(cgroup_remove(host, group, &err) == 0, "removed");
