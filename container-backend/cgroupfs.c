@@ -22,7 +22,8 @@ int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 	char *rest, *line;
 
 	if (!group)
-		return error_set(err, EOPNOTSUPP, "mounts: type: cgroup: the container has no control group on this host");
+		return error_set(err, EOPNOTSUPP,
+				"mounts: type: cgroup: the container has no control group on this host");
 	if (file_read_at(AT_FDCWD, "/proc/self/cgroup", 65536, &text, NULL, err) < 0)
 		return -err->code;
 	rest = text;

@@ -10,9 +10,9 @@
  */
 int cgroupfs_list(const char *group, char **ret_list, struct error *err);
 /*
- * Shows the caller's control group on an open folder, read-only; on v1 and hybrid hosts as a tmpfs with a folder for each
- * hierarchy of the list (the others would show the host's groups). The caller is in its cgroup namespace. Changes the
- * working folder.
+ * Shows the caller's control group on an open folder, read-only; on v1 and hybrid hosts as a tmpfs with a folder for
+ * each hierarchy of the list (the others would show the host's groups). The caller is in its cgroup namespace. Changes
+ * the working folder.
  */
 int cgroupfs_mount(int target_fd, const char *list, struct error *err);
 

@@ -107,7 +107,8 @@ static int check_root(const struct plan *plan, struct error *err)
 	size_t n = strv_len(plan->root.lowers);
 
 	if (n == 0 || n > MAX_LOWERS)
-		return error_set(err, EINVAL, "root.lowers: %zu folders: a container's root has 1 to %d", n, MAX_LOWERS);
+		return error_set(err, EINVAL, "root.lowers: %zu folders: a container's root has 1 to %d", n,
+				MAX_LOWERS);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_close_ int fd = plan->root.lowers[i][0] == '/' ?
 			open(plan->root.lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC) : (errno = EINVAL, -1);
@@ -133,8 +134,8 @@ static int check_capabilities(const struct plan_capabilities *caps, struct error
 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		if (rules[i].set & ~rules[i].within)
-			return error_set(err, EINVAL, "process.capabilities.%s: not all of them are in %s", rules[i].field,
-					rules[i].other);
+			return error_set(err, EINVAL, "process.capabilities.%s: not all of them are in %s",
+					rules[i].field, rules[i].other);
 	missing = caps_missing(wanted);
 	for (unsigned i = 0; i < 64; i++)
 		if (missing & UINT64_C(1) << i)
@@ -252,7 +253,8 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
 	r = pid_start_time(made.pid, &in->pid_start);
-	r = r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r)) : instance_save(in, err);
+	r = r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r))
+		: instance_save(in, err);
 	if (r < 0) {
 		(void)container_delete(in, NULL); /* the first error is the one to tell */
 		while (waitpid(made.pid, NULL, 0) < 0 && errno == EINTR)

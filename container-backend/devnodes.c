@@ -46,12 +46,14 @@ int devnodes_check(const struct plan *plan, struct error *err)
 		const struct plan_device *d = &plan->devices[i];
 
 		if (!d->path || d->path[0] != '/' || strlen(d->path) >= PATH_MAX)
-			return error_set(err, EINVAL, "devices[%zu].path: not absolute: %s", i, d->path ? d->path : "none");
+			return error_set(err, EINVAL, "devices[%zu].path: not absolute: %s", i,
+					d->path ? d->path : "none");
 		if (d->major > 4095 || d->minor > 1048575)
 			return error_set(err, EINVAL, "devices[%zu]: no device number: %ju:%ju", i, (uintmax_t)d->major,
 					(uintmax_t)d->minor);
 		if (d->mode > 0777)
-			return error_set(err, EINVAL, "devices[%zu].mode: more than permissions: %jo", i, (uintmax_t)d->mode);
+			return error_set(err, EINVAL, "devices[%zu].mode: more than permissions: %jo", i,
+					(uintmax_t)d->mode);
 	}
 	return 0;
 }

@@ -6,10 +6,10 @@
  * the host, and no id of it exists until its maps are written, once, from outside:
  *
  *   parent                                child
- *   clone3(CLONE_NEWUSER | …)  ─────────► opens what only the old identity may reach (lowers, bind sources)
+ *   clone3(CLONE_NEWUSER | …)  ─────────► opens what the old identity may reach
  *   setgroups: deny (not root)            waits
  *   uid_map, gid_map
- *   idmapped lowers ──── descriptors ───► setresgid(0), setresuid(0): root inside, nobody in particular outside
+ *   idmapped lowers ──── descriptors ───► setresgid(0), setresuid(0): root inside, nobody outside
  *
  * With root outside the maps are written as they are, and the image's files, which belong to the host's ids, are shown
  * through an idmapped mount: file owner 0 is the container's 0. The mount takes CAP_SYS_ADMIN over the file system,

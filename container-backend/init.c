@@ -9,7 +9,7 @@
  *               program through /proc/PID/exe); no descriptor but the ones of its task; default signal handling
  *   2 open      layers and bind sources, by host paths: the last use of them
  *   3 maps      in a user namespace: waits until it has ids, becomes 0:0 there
- *   4 mounts    root, base, devices, terminal, the plan's, protected paths — while the parent makes the control groups
+ *   4 mounts    root, base, devices, terminal, the plan's, protected paths; the parent makes the control groups
  *   5 group     joins them, then the cgroup namespace
  *   6 enter     pivot_root; from here on no path reaches the host; host name, loopback, user, working folder
  *   7 wait      "isolated" goes to the parent, then start_fd decides
@@ -102,7 +102,8 @@ static int begin(const struct child *c, struct error *err)
 	/* In a user namespace only once the maps are written: the files to write them belong to us until then. */
 	if (!(q->plan->namespaces & PLAN_NS(USER)) && prctl(PR_SET_DUMPABLE, 0) < 0)
 		return error_sys(err, "cannot become undumpable");
-	keep_only(kept, ARRAY_LEN(kept)); /* the parent's end of the socket above all: its end of file means he is gone */
+	/* The parent's end of the socket above all: its end of file means he is gone. */
+	keep_only(kept, ARRAY_LEN(kept));
 	for (size_t i = 0; i < ARRAY_LEN(often_ignored); i++)
 		(void)signal(often_ignored[i], SIG_DFL); /* cannot fail for these */
 	(void)sigemptyset(&none);

@@ -31,7 +31,7 @@ static const struct {
 	{ "async", 0, MS_SYNCHRONOUS, 0, 0 },
 	{ "dirsync", MS_DIRSYNC, 0, 0, 0 },
 	{ "defaults", 0, 0, 0, 0 },
-	/* Everything is private in a container's mount namespace: asking for less sharing is granted, for more is not. */
+	/* All is private in a container's mount namespace: asking for less sharing is granted, for more is not. */
 	{ "private", 0, 0, 0, 0 },
 	{ "rprivate", 0, 0, 0, 0 },
 	{ "slave", 0, 0, 0, 0 },

@@ -25,7 +25,7 @@ int mountfd_fs_mount(int fs, uint64_t attributes);
 /* As error_set, with what the file system itself said about the failure, if anything. */
 int mountfd_fs_error(int fs, int code, struct error *err, const char *what);
 
-/* mount(2) of a file system onto an open folder: by fchdir and ".", so no path is walked. Changes the working folder. */
+/* mount(2) of a file system onto an open folder, by fchdir and ".": no path is walked. Changes the working folder. */
 int mountfd_mount_at(int target_fd, const char *type, unsigned long flags, const char *data);
 
 #endif

@@ -82,7 +82,8 @@ static int check_mount(const struct plan_mount *m, struct error *err)
 	struct mount_options options;
 	bool known = false;
 
-	if (!m->destination || m->destination[0] != '/' || strlen(m->destination) >= PATH_MAX || has_dotdot(m->destination))
+	if (!m->destination || m->destination[0] != '/' || strlen(m->destination) >= PATH_MAX ||
+			has_dotdot(m->destination))
 		return error_set(err, EINVAL, "destination: not a plain absolute path: %s",
 				m->destination ? m->destination : "none");
 	if (same_path(m->destination, "/"))
@@ -130,7 +131,9 @@ int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
 		/* In a user namespace the mounts below are locked to the copied one and have to come along. */
 		ret->sources[i] = mountfd_clone(AT_FDCWD, m->source,
 				options.recursive || plan->namespaces & PLAN_NS(USER));
-		s = ret->sources[i] < 0 ? ret->sources[i] : mountfd_set(ret->sources[i], options.set, options.clear, true);
+		s = ret->sources[i];
+		if (s >= 0)
+			s = mountfd_set(ret->sources[i], options.set, options.clear, true);
 		if (s < 0)
 			return error_set(err, -s, "mounts[%zu].source: %s: %s", i, m->source, strerror(-s));
 	}

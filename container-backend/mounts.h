@@ -25,7 +25,7 @@ bool mounts_need_cgroup(const struct plan *plan);
 /* Read-only and masked paths. */
 int mounts_protect(const struct plan *plan, int root_fd, struct error *err);
 
-/* Opens the folder path beneath the root (O_PATH), making what is missing. -errno with err, which the caller prefixes. */
+/* Opens the folder path beneath the root (O_PATH), making what is missing. The caller prefixes the error. */
 int mounts_make_dir(int root_fd, const char *path, struct error *err);
 /* Opens the file path beneath the root (O_PATH), making it (empty) and its folders when missing. */
 int mounts_make_file(int root_fd, const char *path, struct error *err);

@@ -258,7 +258,7 @@ int rootfs_enter(const struct rootfs *r, struct error *err)
 	if (fchdir(r->fd) < 0)
 		return error_sys(err, "root");
 	if (syscall(SYS_pivot_root, ".", ".") == 0) {
-		/* The old root lies over the new one now, and "." is the new one below it: unmounting takes the upper. */
+		/* The old root lies over the new one now, which "." is: unmounting takes the upper of the two. */
 		if (umount2(".", MNT_DETACH) < 0)
 			return error_sys(err, "root: cannot let go of the old one");
 	} else if (errno != EINVAL) {

@@ -122,9 +122,12 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 {
 	_cleanup_close_ int console = -1;
 	struct backend_event event;
-	ssize_t n = fd_recv(s->sock, &event, sizeof event, &console, 1);
 	bool terminal = s->request->plan->process.terminal;
+	ssize_t n;
 
+	do /* ECONNRESET, once: it ended without reading our last message; its own comes next */
+		n = fd_recv(s->sock, &event, sizeof event, &console, 1);
+	while (n == -ECONNRESET);
 	if (n < 0)
 		return error_set(err, (int)-n, "cannot hear the container's process: %s", strerror((int)-n));
 	if (n != (ssize_t)sizeof event)

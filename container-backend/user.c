@@ -90,7 +90,8 @@ static bool find_user(char *text, const char *name, uint32_t uid, struct user *r
 	while (next_entry(&text, fields, ARRAY_LEN(fields))) {
 		uint32_t entry_uid, entry_gid;
 
-		if (!parse_id(fields[2], &entry_uid) || !parse_id(fields[3], &entry_gid) || strlen(fields[0]) >= MAX_NAME)
+		if (!parse_id(fields[2], &entry_uid) || !parse_id(fields[3], &entry_gid) ||
+				strlen(fields[0]) >= MAX_NAME)
 			continue;
 		if (name ? strcmp(fields[0], name) : entry_uid != uid)
 			continue;
@@ -136,7 +137,8 @@ static int find_groups(char *text, const char *login, struct user *ret, struct e
 		if (!parse_id(fields[2], &gid) || !is_member(fields[3], login))
 			continue;
 		if (ret->n_groups == USER_MAX_GROUPS)
-			return error_set(err, E2BIG, "process.user: %s is in more than %d groups", login, USER_MAX_GROUPS);
+			return error_set(err, E2BIG, "process.user: %s is in more than %d groups", login,
+					USER_MAX_GROUPS);
 		ret->groups[ret->n_groups++] = gid;
 	}
 	return 0;

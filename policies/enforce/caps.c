@@ -141,7 +141,8 @@ int caps_apply(const struct plan_capabilities *caps, struct error *err)
 	 * a permitted one at the exec of any file that asks for it. */
 	if (!sets || set_flags(sets, CAP_PERMITTED, caps->permitted) < 0 ||
 			set_flags(sets, CAP_EFFECTIVE, caps->effective) < 0 ||
-			set_flags(sets, CAP_INHERITABLE, caps->inheritable & caps->ambient) < 0 || cap_set_proc(sets) < 0)
+			set_flags(sets, CAP_INHERITABLE, caps->inheritable & caps->ambient) < 0 ||
+			cap_set_proc(sets) < 0)
 		r = error_sys(err, "process.capabilities: cannot set them");
 	(void)cap_free(sets); /* its own memory: cannot fail */
 	if (r == 0)

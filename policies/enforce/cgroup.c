@@ -3,9 +3,9 @@
  * Control groups by libcgroup: making a group, setting its limits, reading its figures.
  *
  * By file and not by the library, because of what version 2.0.2 does:
- *  - joining: it writes the pid to v1's `tasks`, which moves a single thread, and any write of a pid waits for RCU (6 to
- *    20 ms). A process that writes "0" to `tasks` moves itself and waits for nothing, so the container's child does
- *    that, through descriptors opened here; other processes are moved whole by cgroup.procs;
+ *  - joining: it writes the pid to v1's `tasks`, which moves a single thread, and any write of a pid waits for RCU
+ *    (6 to 20 ms). A process that writes "0" to `tasks` moves itself and waits for nothing, so the container's child
+ *    does that, through descriptors opened here; other processes are moved whole by cgroup.procs;
  *  - removing: it moves processes that are left to the parent group, out of their limits, or with
  *    CGFLAG_DELETE_EMPTY_ONLY reports success although the group is still there;
  *  - v2: it never enables controllers in the root's cgroup.subtree_control, and knows no cgroup.kill.
@@ -95,14 +95,15 @@ int cgroup_check(const struct cgroup_host *host, const struct plan_resources *re
 
 	for (size_t i = 0; i < ARRAY_LEN(needs); i++)
 		if (needs[i].asked && !needs[i].have)
-			return error_set(err, EOPNOTSUPP, "%s: cannot be limited: no %s control group that this user may "
-					"write to (cgroup layout: %s)", needs[i].field, needs[i].controller,
+			return error_set(err, EOPNOTSUPP, "%s: cannot be limited: no %s control group that this user "
+					"may write to (cgroup layout: %s)", needs[i].field, needs[i].controller,
 					cgroup_layout_name(host->layout));
 	if (res->memory_bytes && !host->swap && swap_in_use())
-		return error_set(err, EOPNOTSUPP, "resources.memory_bytes: this host swaps, but its kernel does not count "
-				"swap per control group: boot with swapaccount=1 or turn swap off");
+		return error_set(err, EOPNOTSUPP, "resources.memory_bytes: this host swaps, but its kernel does not "
+				"count swap per control group: boot with swapaccount=1 or turn swap off");
 	if (res->cpu_quota_us && res->cpu_quota_us < 1000)
-		return error_set(err, EINVAL, "resources.cpu_quota_us: %ju: at least 1000", (uintmax_t)res->cpu_quota_us);
+		return error_set(err, EINVAL, "resources.cpu_quota_us: %ju: at least 1000",
+				(uintmax_t)res->cpu_quota_us);
 	if (res->cpu_period_us && (res->cpu_period_us < 1000 || res->cpu_period_us > 1000000))
 		return error_set(err, EINVAL, "resources.cpu_period_us: %ju: 1000 to 1000000",
 				(uintmax_t)res->cpu_period_us);
@@ -169,7 +170,8 @@ static void describe_v2(struct cgroup *g, const struct cgroup_host *host, const 
 		return;
 	c = cgroup_add_controller(g, "cpu");
 	if (res->cpu_quota_us && c) {
-		(void)snprintf(text, sizeof text, "%ju %ju", (uintmax_t)res->cpu_quota_us, (uintmax_t)period); /* fits */
+		/* It fits. */
+		(void)snprintf(text, sizeof text, "%ju %ju", (uintmax_t)res->cpu_quota_us, (uintmax_t)period);
 		(void)cgroup_add_value_string(c, "cpu.max", text); /* fails when the name is too long only */
 	}
 	if (res->cpu_weight)
@@ -194,8 +196,8 @@ static int enable_in_root(const struct cgroup_host *host, const struct plan_reso
 
 		if (r < 0 && all[i].needed)
 			return error_set(err, -r, "cannot enable a controller in %s (%s): %s%s", path, all[i].word,
-					strerror(-r), r == -EBUSY ? ": processes live in that group itself; move them to a "
-					"group below it" : "");
+					strerror(-r), r == -EBUSY ?
+					": processes live in that group itself; move them to a group below it" : "");
 	}
 	return 0;
 }
@@ -437,7 +439,8 @@ int cgroup_kill(const struct cgroup_host *host, const char *path, struct error *
 
 			if (fd < 0)
 				continue;
-			(void)file_write_once(fd, "pids.max", "0"); /* no more forks; not in this hierarchy: no matter */
+			/* No more forks. Not in this hierarchy: no matter. */
+			(void)file_write_once(fd, "pids.max", "0");
 			if (file_write_once(fd, "cgroup.kill", "1") == 0) /* v2, Linux 5.14 */
 				continue;
 			again |= visit_group(fd, kill_group, -1, NULL, 0) == -EAGAIN;

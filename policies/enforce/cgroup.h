@@ -30,14 +30,15 @@ void cgroup_probe(struct cgroup_host *ret);
 const char *cgroup_layout_name(enum cgroup_layout layout); /* "none", "v1", "hybrid", "v2" */
 /* Whether this process can make groups at all. */
 bool cgroup_usable(const struct cgroup_host *host);
-/* Refuses limits that this host cannot bind (-EOPNOTSUPP) or that are out of range (-EINVAL), by name. Makes nothing. */
+/* Refuses, by name, limits that this host cannot bind (-EOPNOTSUPP) or out of range (-EINVAL). Makes nothing. */
 int cgroup_check(const struct cgroup_host *host, const struct plan_resources *res, struct error *err);
 
 /*
  * Makes the group in every hierarchy that res needs (and in those that give the figures of cgroup_stats) and sets the
  * limits. A limit that this host cannot bind is -EOPNOTSUPP naming it. On failure nothing is left.
  */
-int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err);
+int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
+		struct error *err);
 /*
  * Moves pid with all its threads into the group, in every hierarchy. On v1 this may wait for RCU for several ms. pid 0
  * is the calling process itself, which must have one thread only: that waits for nothing (Linux 5.18 and later).

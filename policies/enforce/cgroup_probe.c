@@ -127,7 +127,8 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 		}
 		*v1 = true;
 		devices[h] = st.st_dev;
-		for (unsigned j = 0; j < h && !host->roots[h][0]; j++) /* "cpu" and "cpuacct" may be links to one place */
+		/* "cpu" and "cpuacct" may be links to one place. */
+		for (unsigned j = 0; j < h && !host->roots[h][0]; j++)
 			if (host->roots[j][0] && devices[j] == devices[h])
 				memcpy(host->roots[h], host->roots[j], CGROUP_ROOT_MAX);
 		set_root(host, h, path);

@@ -47,13 +47,13 @@ int rlimits_check(const struct plan_rlimit *limits, size_t n, struct error *err)
 		if (resource < 0)
 			return error_set(err, EINVAL, "process.rlimits[%zu].type: unknown: %s", i, limits[i].type);
 		if (limits[i].soft > limits[i].hard)
-			return error_set(err, EINVAL, "process.rlimits[%zu]: %s: the soft limit %ju is above the hard limit %ju",
+			return error_set(err, EINVAL, "process.rlimits[%zu]: %s: soft limit %ju above hard limit %ju",
 					i, limits[i].type, (uintmax_t)limits[i].soft, (uintmax_t)limits[i].hard);
 		if (getrlimit((__rlimit_resource_t)resource, &now) < 0)
 			return error_sys(err, "process.rlimits[%zu]: %s", i, limits[i].type);
 		if (limits[i].hard > now.rlim_max && !may_raise())
-			return error_set(err, EPERM, "process.rlimits[%zu]: %s: %ju is above this process's own hard limit %ju, "
-					"which takes CAP_SYS_RESOURCE to raise", i, limits[i].type,
+			return error_set(err, EPERM, "process.rlimits[%zu]: %s: %ju is above this process's own hard "
+					"limit %ju, which takes CAP_SYS_RESOURCE to raise", i, limits[i].type,
 					(uintmax_t)limits[i].hard, (uintmax_t)now.rlim_max);
 	}
 	return 0;

@@ -133,7 +133,8 @@ static void test_memory(const struct cgroup_host *host)
 
 static void test_group(const struct cgroup_host *host)
 {
-	const struct plan_resources res = { .memory_bytes = 16 << 20, .pids = 4, .cpu_quota_us = 50000, .cpu_weight = 50 };
+	const struct plan_resources res = { .memory_bytes = 16 << 20, .pids = 4, .cpu_quota_us = 50000,
+		.cpu_weight = 50 };
 	struct error err = { 0 };
 	pid_t members[3];
 

@@ -39,7 +39,8 @@ static void test_options(void)
 			"either way");
 	ok(mount_options_parse(WORDS("noatime"), 0, &o, &err) == 0 && o.set == MOUNT_ATTR_NOATIME &&
 			o.clear == MOUNT_ATTR__ATIME, "access times are a field, not a bit");
-	ok(mount_options_parse(NULL, MS_NOEXEC, &o, &err) == 0 && o.flags == MS_NOEXEC && o.recursive, "no words at all");
+	ok(mount_options_parse(NULL, MS_NOEXEC, &o, &err) == 0 && o.flags == MS_NOEXEC && o.recursive,
+			"no words at all");
 	ok(mount_options_parse(WORDS("bind"), 0, &o, &err) == 0 && !o.recursive, "bind: not what is below");
 	ok(mount_options_parse(WORDS("rbind", "rprivate"), 0, &o, &err) == 0 && o.recursive && !o.data[0],
 			"rbind, rprivate: as it is anyway");
@@ -67,8 +68,8 @@ static void test_mounts(void)
 		{ { .destination = "/a", .type = "bind" }, -EINVAL, "mounts[0]: source" },
 		{ { .destination = "/a", .type = "bind", .source = "tmp" }, -EINVAL, "mounts[0]: source" },
 		{ { .destination = "/a", .type = "bind", .source = "/nowhere/at/all" }, -ENOENT, "mounts[0]: source" },
-		{ { .destination = "/a", .type = "bind", .source = "/tmp", .options = (char *[]){ "size=1", NULL } }, -EINVAL,
-			"mounts[0]: options" },
+		{ { .destination = "/a", .type = "bind", .source = "/tmp", .options = (char *[]){ "size=1", NULL } },
+			-EINVAL, "mounts[0]: options" },
 		{ { .destination = "/a", .type = "tmpfs", .options = (char *[]){ "remount", NULL } }, -EINVAL,
 			"mounts[0]: options" },
 	};
@@ -79,8 +80,8 @@ static void test_mounts(void)
 		struct error err = { 0 };
 		int r = mounts_check(&plan, &err);
 
-		ok(r == cases[i].ret && !strncmp(err.message, cases[i].text, strlen(cases[i].text)), "mount %zu: %d %s", i, r,
-				err.message);
+		ok(r == cases[i].ret && !strncmp(err.message, cases[i].text, strlen(cases[i].text)),
+				"mount %zu: %d %s", i, r, err.message);
 	}
 }
 
@@ -104,7 +105,8 @@ static void test_idmaps(void)
 	plan.n_uid_maps = 0;
 	ok(idmap_check(&plan, &err) == -EINVAL, "none at all: %s", err.message);
 	plan.namespaces = 0;
-	ok(idmap_check(&plan, &err) == -EINVAL && strstr(err.message, "gid_maps"), "without a namespace: %s", err.message);
+	ok(idmap_check(&plan, &err) == -EINVAL && strstr(err.message, "gid_maps"), "without a namespace: %s",
+			err.message);
 	ok(idmap_has(none, 2, 5) && !idmap_has(none, 2, 6) && idmap_has(none, 2, 9) && idmap_has(NULL, 0, 77),
 			"which ids exist");
 }
@@ -139,7 +141,8 @@ static void test_caps(void)
 	ok(all, "every capability has a name and is found by it");
 	ok(caps_from_name("chown") == CAP_CHOWN && caps_from_name("sys_admin") == CAP_SYS_ADMIN &&
 			caps_from_name("Cap_Bpf") == CAP_BPF, "short and long, in any case");
-	ok(caps_from_name("CAP_") == -EINVAL && caps_from_name("") == -EINVAL && caps_from_name("cap_chownx") == -EINVAL,
+	ok(caps_from_name("CAP_") == -EINVAL && caps_from_name("") == -EINVAL &&
+			caps_from_name("cap_chownx") == -EINVAL,
 			"unknown names");
 	ok(!caps_name(63), "no name for a number that is none");
 	ok(caps_available() >> CAP_LAST_CAP <= 3, "the bounding set ends somewhere");
@@ -221,7 +224,8 @@ static void test_places(int root)
 			"folders are made: %s", err.message);
 	close_cleanup(&fd);
 	fd = mounts_make_file(root, "/p/s/file", &err);
-	ok(fd >= 0 && fstatat(root, "p/s/file", &again, 0) == 0 && S_ISREG(again.st_mode), "and files: %s", err.message);
+	ok(fd >= 0 && fstatat(root, "p/s/file", &again, 0) == 0 && S_ISREG(again.st_mode), "and files: %s",
+			err.message);
 	close_cleanup(&fd);
 	if (symlinkat("/../../etc", root, "out") < 0 || symlinkat("/gone/by", root, "dangling") < 0 ||
 			symlinkat("loop", root, "loop") < 0)

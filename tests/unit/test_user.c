@@ -94,7 +94,8 @@ static void test_table(int root)
 
 		ok(r == cases[i].ret, "%s: %d %s", spec, r, err.message);
 		if (r < 0) {
-			ok(u.uid == 42 && !strncmp(err.message, "process.user: ", 14), "%s: untouched, and named", spec);
+			ok(u.uid == 42 && !strncmp(err.message, "process.user: ", 14), "%s: untouched, and named",
+				spec);
 			continue;
 		}
 		for (size_t g = 0; g < u.n_groups; g++) {
@@ -103,7 +104,8 @@ static void test_table(int root)
 			snprintf(list + len, sizeof list - len, "%s%u", len ? " " : "", u.groups[g]);
 		}
 		ok(cases[i].home && u.uid == cases[i].uid && u.gid == cases[i].gid && !strcmp(u.home, cases[i].home) &&
-				!strcmp(list, cases[i].groups), "%s is %u:%u (%s) at %s", spec, u.uid, u.gid, list, u.home);
+				!strcmp(list, cases[i].groups), "%s is %u:%u (%s) at %s", spec, u.uid, u.gid, list,
+				u.home);
 	}
 }
 
