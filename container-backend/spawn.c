@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -141,6 +142,22 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 	return 0;
 }
 
+/* A step of ours may fail because the child has ended: then what it said about that is the reason to tell. */
+static int prefer_childs_word(struct spawn *s, int r, struct error *err)
+{
+	struct pollfd p = { .fd = s->sock, .events = POLLIN };
+	struct error theirs = { 0 };
+	int console = -1, t;
+
+	if (s->pid <= 0 || poll(&p, 1, 0) <= 0)
+		return r;
+	t = await_child(s, &console, &theirs);
+	close_cleanup(&console);
+	if (t >= 0 || t == -ECHILD)
+		return r;
+	return error_set(err, theirs.code, "%s", theirs.message);
+}
+
 static void abandon(struct spawn *s)
 {
 	if (s->pid > 0) {
@@ -197,8 +214,7 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 		r = give_maps(&s, err);
 	if (r == 0)
 		r = give_groups(&s, err);
-	if (r == 0)
-		r = await_child(&s, &result.console_fd, err);
+	r = r == 0 ? await_child(&s, &result.console_fd, err) : prefer_childs_word(&s, r, err);
 	close_cleanup(&s.sock);
 	if (r < 0) {
 		abandon(&s);
