@@ -22,7 +22,8 @@
  * "namespaces" and "root" are left out, and the filter alone keeps the process from naming files: it has no open(2).
  *
  * What it does not defend against: a guest that breaks KVM itself is in the host's kernel, beyond any jail; a guest
- * may exhaust what its limits (cgroup, set by vm.c) allow; side channels of the processor.
+ * may exhaust what its limits (cgroup, set by vm.c) allow; side channels of the processor. The process keeps a copy of
+ * the launcher's heap and arguments, which tell of this one workload and nothing else; keep it so.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -189,6 +190,14 @@ static int drop_identity(struct error *err)
 	return 0;
 }
 
+/* The strings too, which /proc/PID/environ shows. */
+static void wipe_environment(void)
+{
+	for (char **s = environ; s && *s; s++)
+		explicit_bzero(*s, strlen(*s));
+	(void)clearenv(); /* only frees the list */
+}
+
 int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err)
 {
 	bool privileged = geteuid() == 0;
@@ -207,7 +216,7 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err)
 		r = drop_capabilities(err);
 	if (r < 0)
 		return r;
-	clearenv();
+	wipe_environment();
 	/* A change of identity cleared the first and may have set the second. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_sys(err, "jail: prctl");
