@@ -29,7 +29,7 @@ struct agent_host {
 	uint64_t uptime_ns;      /* of the guest's kernel when it was ready */
 };
 
-/* Takes stdio (closed in release); fd is borrowed. With terminal, stdio[0] is a terminal's end and the others unused. */
+/* Takes stdio (closed in release); fd is borrowed. With terminal, stdio[0] is its slave and the others are unused. */
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err);
 void agent_host_release(struct agent_host *h);
 

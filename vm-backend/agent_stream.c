@@ -80,8 +80,8 @@ int agent_channel_next(struct agent_channel *c, struct agent_frame *ret, struct 
 	memcpy(&h, c->in + c->in_start, sizeof h);
 	if (h.length > AGENT_MAX_PAYLOAD || h.kind == 0 || h.kind >= AGENT_KIND_COUNT ||
 			h.stream >= AGENT_STREAM_COUNT || h.session != 0)
-		return error_set(err, EPROTO, "agent channel: bad frame: kind %u, stream %u, session %u, %u bytes", h.kind,
-				h.stream, h.session, h.length);
+		return error_set(err, EPROTO, "agent channel: bad frame: kind %u, stream %u, session %u, %u bytes",
+				h.kind, h.stream, h.session, h.length);
 	if (c->in_end - c->in_start < sizeof h + h.length)
 		return 0;
 	*ret = (struct agent_frame){ h.kind, h.stream, h.length, c->in + c->in_start + sizeof h };

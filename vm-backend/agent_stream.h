@@ -14,7 +14,7 @@
  *
  *      local fd → agent_source → DATA …… DATA → agent_sink → local fd
  *                      ↑                            |
- *                      +———————— CREDIT ————————————+   (after the bytes have left for the local fd)
+ *                      +--------- CREDIT -----------+   (after the bytes have left for the local fd)
  *
  * Nothing blocks. Nothing grows beyond a limit that is known here, whatever the other end sends.
  */

@@ -21,7 +21,8 @@ static const struct vm_engine *choose_named(const struct vm_engine *engine, char
 	char why[160] = "";
 
 	if (engine->probe(why, sizeof why) != 1) {
-		(void)error_set(err, ENOTSUP, "vm.engine: %s cannot be used here: %s", engine->name, why); /* NULL says it */
+		/* The return value that says so is NULL. */
+		(void)error_set(err, ENOTSUP, "vm.engine: %s cannot be used here: %s", engine->name, why);
 		return NULL;
 	}
 	(void)snprintf(reason, size, "asked for; %s", why); /* a cut reason is still one */

@@ -147,7 +147,8 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	add(&argv, "-initrd", xstrdup(config->initramfs_path));
 	add(&argv, "-append", accelerated ? xasprintf("console=ttyS0 random.trust_cpu=on %s", config->command_line)
 			: xasprintf("console=ttyS0 tsc_early_khz=%llu tsc=reliable no_timer_check random.trust_cpu=on "
-					"mitigations=off %s", (unsigned long long)measure_tsc_khz(), config->command_line));
+					"mitigations=off %s", (unsigned long long)measure_tsc_khz(),
+					config->command_line));
 	add_devices(&argv, config);
 	return argv;
 }

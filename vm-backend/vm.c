@@ -4,9 +4,9 @@
  *
  * Theory of operation. Three processes on the host stand for a workload:
  *
- *      launcher ——fork——→ monitor (instance.pid) ——engine.spawn——→ machine (instance.vmm_pid)
- *         ↑  events          |  ↑                                     |  RAM, vCPUs, disks
- *         +——————————————————+  +———— agent channel (frames) ———→ PID 1 in the guest ——container_spawn——→ workload
+ *      launcher --fork--> monitor (instance.pid) --engine.spawn--> machine (instance.vmm_pid)
+ *         ^    events        |   ^                                    |  RAM, vCPUs, disks
+ *         +------------------+   +-- agent channel --> PID 1 in the guest --container_spawn--> workload
  *
  * The monitor is what the launcher sees of the workload: it exists before the workload runs, holds its standard
  * streams, takes its signals and exits with its status. The machine is the engine's child, KVM or QEMU. PID 1 in the
@@ -88,9 +88,9 @@ static int check_shared(const struct plan *plan, struct error *err)
 					"directories yet", i, plan->mounts[i].destination);
 	for (size_t i = 0; i < plan->n_devices; i++)
 		if (!is_common_device(&plan->devices[i]))
-			return error_set(err, EOPNOTSUPP, "devices[%zu].path: %s (%u:%u): the VM shell cannot pass on devices "
-					"of the host", i, plan->devices[i].path, (unsigned)plan->devices[i].major,
-					(unsigned)plan->devices[i].minor);
+			return error_set(err, EOPNOTSUPP, "devices[%zu].path: %s (%u:%u): the VM shell cannot pass on "
+					"devices of the host", i, plan->devices[i].path,
+					(unsigned)plan->devices[i].major, (unsigned)plan->devices[i].minor);
 	if (plan->network == NETWORK_HOST)
 		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use none");
 	return 0;
@@ -107,13 +107,14 @@ static int vm_check(const struct plan *plan, struct error *err)
 		return error_set(err, EINVAL, "vm.memory_bytes: %llu: a guest needs at least %d MiB",
 				(unsigned long long)plan->vm.memory_bytes, MIN_MEMORY_BYTES >> 20);
 	if (plan->vm.vcpus > VM_MAX_VCPUS)
-		return error_set(err, EINVAL, "vm.vcpus: %llu: at most %d", (unsigned long long)plan->vm.vcpus, VM_MAX_VCPUS);
+		return error_set(err, EINVAL, "vm.vcpus: %llu: at most %d", (unsigned long long)plan->vm.vcpus,
+				VM_MAX_VCPUS);
 	if (!plan->vm.kernel_path || access(plan->vm.kernel_path, R_OK) < 0)
 		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
 				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
 	if (!plan->root.disk)
-		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none for "
-				"%s", plan->root.image ? plan->root.image : "this root");
+		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none "
+				"for %s", plan->root.image ? plan->root.image : "this root");
 	if (plan->vm.engine == ENGINE_AUTO)
 		return 0; /* create() chooses, and says why when there is none: a probe costs milliseconds */
 	return vm_engine_choose(plan->vm.engine, reason, sizeof reason, err) ? 0 : -err->code;
@@ -206,7 +207,8 @@ static int open_channels(struct instance *in, struct creation *c, struct error *
 /* A terminal of the host between the launcher and the monitor. The line discipline is the guest's: ours is raw. */
 static int open_terminal(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
-	struct winsize size = { .ws_row = (unsigned short)plan->process.rows, .ws_col = (unsigned short)plan->process.columns };
+	struct winsize size = { .ws_row = (unsigned short)plan->process.rows,
+		.ws_col = (unsigned short)plan->process.columns };
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios raw;
 

@@ -5,10 +5,11 @@
  * Theory of operation. One loop over: the agent channel and the workload's streams (agent_host), the machine's pidfd,
  * its log, signals, the start pipe and one deadline. The stages:
  *
- *      boot ———— HELLO and the start byte ———→ running ———— EXIT, ERROR ———→ drain ———→ exit(status)
- *        |                                        |                            |
- *        +— machine ends, 120 s, start pipe closed+— machine ends, bad frames  +— machine is killed at once:
- *           → ERROR, exit(125)                       → ERROR, exit(125)           nothing in it is of use
+ *      boot ---- HELLO and the start byte ----> running ---- EXIT or ERROR ----> drain ---> exit(status)
+ *        |                                         |                              |
+ *        +- machine ends, 120 s pass,              +- machine ends, bad frames:   +- the machine is killed at
+ *           or the start pipe closes:                 ERROR, exit(125)               once, unless it has disks
+ *           ERROR, exit(125)                                                         to write back
  *
  * Everything dies together: the machine with the monitor and the monitor with its parent, by PR_SET_PDEATHSIG; the
  * monitor kills the machine before it exits.

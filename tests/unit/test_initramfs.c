@@ -54,7 +54,8 @@ static const char dep[] =
 	"kernel/drivers/virtio/virtio.ko: kernel/drivers/virtio/virtio_ring.ko\n"
 	"kernel/drivers/virtio/virtio_mmio.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko\n"
 	"kernel/drivers/block/virtio_blk.ko.gz: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko\n"
-	"kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko\n"
+	"kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio.ko "
+	"kernel/drivers/virtio/virtio_ring.ko\n"
 	"kernel/drivers/char/virtio_console_other.ko:\n"
 	"kernel/fs/erofs/erofs.ko: kernel/lib/libcrc32c.ko\n"
 	"kernel/lib/libcrc32c.ko:\n";
@@ -85,9 +86,10 @@ static void make_source(void)
 
 static void test_selection(void)
 {
-	static const char *const expected[] = { "kernel/drivers/virtio/virtio_ring.ko", "kernel/drivers/virtio/virtio.ko",
-		"kernel/drivers/virtio/virtio_mmio.ko", "kernel/drivers/block/virtio_blk.ko.gz",
-		"kernel/drivers/char/hw_random/virtio-rng.ko", "kernel/lib/libcrc32c.ko", "kernel/fs/erofs/erofs.ko" };
+	static const char *const expected[] = { "kernel/drivers/virtio/virtio_ring.ko",
+		"kernel/drivers/virtio/virtio.ko", "kernel/drivers/virtio/virtio_mmio.ko",
+		"kernel/drivers/block/virtio_blk.ko.gz", "kernel/drivers/char/hw_random/virtio-rng.ko",
+		"kernel/lib/libcrc32c.ko", "kernel/fs/erofs/erofs.ko" };
 	_cleanup_free_ char *tree = in_root("source/modules/6.1.0-test"), *no_tree = in_root("source");
 	_cleanup_strv_ char **paths = NULL;
 	struct error err = { 0 };
@@ -121,7 +123,8 @@ static void test_refusals(void)
 	put_text("text", "#!/bin/sh\n");
 	put("object", "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\1\0\76\0", 20);
 	ok(kernel_import(store, text, "k", &err) == -EINVAL && strstr(err.message,
-			"not a kernel: neither a bzImage (no HdrS magic) nor an ELF vmlinux"), "a script: %s", err.message);
+			"not a kernel: neither a bzImage (no HdrS magic) nor an ELF vmlinux"), "a script: %s",
+			err.message);
 	ok(kernel_import(store, object, "k", &err) == -EINVAL && strstr(err.message, "no x86-64 vmlinux"),
 			"an object file: %s", err.message);
 	ok(kernel_import(store, root, "k", &err) == -ENOENT, "an empty folder: %s", err.message);

@@ -378,7 +378,8 @@ static bool drain(struct guest *g, struct agent_source *source, struct error *er
 
 		if (n == -EAGAIN) { /* empty, though somebody still holds it */
 			source->fd = -1;
-			(void)agent_channel_send(&g->channel, AGENT_EOF, source->stream, NULL, 0, err); /* EXIT says so too */
+			/* EXIT says so too, should this not go out. */
+			(void)agent_channel_send(&g->channel, AGENT_EOF, source->stream, NULL, 0, err);
 		}
 	}
 	if (source->fd < 0)

@@ -8,7 +8,7 @@
 
 /* A root that can be pivoted away from, and the kernel's file systems. */
 int guest_mount_all(struct error *err);
-/* Loads /modules/list in order and frees their memory. What fails is said on the console; what it breaks shows later. */
+/* Loads /modules/list in order and frees the files. What fails is said on the console; what it breaks shows later. */
 void guest_load_modules(void);
 /* Delegates the controllers and moves PID 1 out of their way. */
 int guest_setup_cgroups(struct error *err);

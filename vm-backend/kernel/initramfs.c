@@ -86,16 +86,17 @@ int kernel_initramfs(const char *store, const struct kernel *kernel, const char 
 		struct error *err)
 {
 	_cleanup_free_ char *dir = guest_binary ? NULL : path_program_dir();
-	_cleanup_free_ char *guest = guest_binary ? xstrdup(guest_binary) : xasprintf("%s/bivalve-guest", dir ? dir : ".");
+	_cleanup_free_ char *guest = guest_binary ? xstrdup(guest_binary)
+			: xasprintf("%s/bivalve-guest", dir ? dir : ".");
 	_cleanup_free_ char *final = NULL;
 	struct stat st;
 	int r;
 
 	if (stat(guest, &st) < 0)
 		return error_sys(err, "cannot find the guest's init %s", guest);
-	final = xasprintf("%s/initramfs/%s@%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%lx-%" PRIx64 ".cpio", store, kernel->name,
-			kernel->created_ns, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-			(uint64_t)st.st_ino);
+	final = xasprintf("%s/initramfs/%s@%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%lx-%" PRIx64 ".cpio", store,
+			kernel->name, kernel->created_ns, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+			st.st_mtim.tv_nsec, (uint64_t)st.st_ino);
 	if (access(final, R_OK) < 0) {
 		r = make_archive(store, kernel, guest, final, err);
 		if (r < 0)

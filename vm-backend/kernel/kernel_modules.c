@@ -154,7 +154,7 @@ static int unpack_file(const char *program, const char *source, int dirfd, const
 		return error_sys(err, "cannot open %s", source);
 	if (out < 0)
 		return error_sys(err, "cannot make a copy of %s", source);
-	(void)posix_spawn_file_actions_init(&actions); /* cannot fail in glibc, nor can the next two with room for two */
+	(void)posix_spawn_file_actions_init(&actions); /* in glibc this cannot fail, nor can the next two */
 	(void)posix_spawn_file_actions_adddup2(&actions, in, 0);
 	(void)posix_spawn_file_actions_adddup2(&actions, out, 1);
 	r = posix_spawnp(&pid, program, &actions, NULL, argv, environ);

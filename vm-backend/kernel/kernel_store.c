@@ -46,6 +46,11 @@ static int check_name(const char *name, struct error *err)
 	return 0;
 }
 
+static int no_such_kernel(const char *store, const char *name, struct error *err)
+{
+	return error_set(err, ENOENT, "no kernel named %s in %s/kernels; see `bivalve kernel list`", name, store);
+}
+
 void kernel_release(struct kernel *kernel)
 {
 	free(steal_ptr(kernel->path));
@@ -313,7 +318,7 @@ int kernel_load(const char *store, const char *name, struct kernel *ret, struct 
 	if (r == 0)
 		r = read_kernel(store, name, ret, err);
 	if (r == -ENOENT)
-		return error_set(err, ENOENT, "no kernel named %s in %s/kernels; see `bivalve kernel list`", name, store);
+		return no_such_kernel(store, name, err);
 	return r;
 }
 
@@ -341,7 +346,7 @@ int kernel_remove(const char *store, const char *name, struct error *err)
 	if (r < 0)
 		return r;
 	if (access(path, F_OK) < 0 && errno == ENOENT)
-		return error_set(err, ENOENT, "no kernel named %s in %s/kernels; see `bivalve kernel list`", name, store);
+		return no_such_kernel(store, name, err);
 	lock = store_lock(store, true, err);
 	if (lock < 0)
 		return lock;
