@@ -9,8 +9,8 @@
 #include "runtime/base/error.h"
 
 /*
- * The files of an image as somebody packed it: a folder (OCI layout), or an uncompressed, seekable tar archive of such a
- * folder or of `docker save`. Names are relative, "blobs/sha256/<hex>". One blob is open at a time.
+ * The files of an image as somebody packed it: a folder (OCI layout), or an uncompressed, seekable tar archive of such
+ * a folder or of `docker save`. Names are relative, "blobs/sha256/<hex>". One blob is open at a time.
  */
 struct blobs {
 	int fd;            /* the folder or the archive; borrowed */

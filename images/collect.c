@@ -220,7 +220,8 @@ static int check_unused(const char *name, struct error *err)
 
 	while (d && r == 0 && (e = readdir(d))) {
 		if (uses(run_dir, e->d_name, name))
-			r = error_set(err, EBUSY, "image \"%s\" is used by %s: delete that first, or --force", name, e->d_name);
+			r = error_set(err, EBUSY, "image \"%s\" is used by %s: delete that first, or --force", name,
+				e->d_name);
 	}
 	if (d)
 		(void)closedir(d);

@@ -81,7 +81,7 @@ static int needs_overlay(const char *store, const struct image *image, struct er
 	return n > 1 || info.whiteouts > 0;
 }
 
-/* A UUID from the image's digest: the same image gives the same disk. Version 8 (RFC 9562: whatever the maker likes). */
+/* A UUID from the image's digest: the same image gives the same disk. Version 8 (RFC 9562: the maker's own). */
 static void make_uuid(const char *digest, char ret[static 37])
 {
 	const char *h = digest_hex(digest);
@@ -100,7 +100,8 @@ static bool enter_user_namespace(uid_t uid, gid_t gid)
 {
 	_cleanup_free_ char *uids = xasprintf("0 %u 1", uid), *gids = xasprintf("0 %u 1", gid);
 
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && file_write_once(AT_FDCWD, "/proc/self/uid_map", uids) == 0 &&
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+	       file_write_once(AT_FDCWD, "/proc/self/uid_map", uids) == 0 &&
 	       file_write_once(AT_FDCWD, "/proc/self/setgroups", "deny") == 0 &&
 	       file_write_once(AT_FDCWD, "/proc/self/gid_map", gids) == 0;
 }
@@ -129,7 +130,8 @@ static _Noreturn void run_mkfs(const struct disk_job *job)
 			child_fail("mount namespace");
 		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 			child_fail("private mounts");
-		if (mount("overlay", "merged", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, job->options) < 0)
+		if (mount("overlay", "merged", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			job->options) < 0)
 			child_fail("overlay mount of the layers");
 	}
 	if (!job->root && !mapped)

@@ -57,7 +57,8 @@ static int choose(const struct json *list, const char *shown, const char *ref, c
 			*ret = list->items[0];
 			return 0;
 		}
-		return error_set(err, EINVAL, "%s has %zu images: name one by :NAME:TAG (%s)", shown, list->n_items, tags.text);
+		return error_set(err, EINVAL, "%s has %zu images: name one by :NAME:TAG (%s)", shown, list->n_items,
+			tags.text);
 	}
 	json_foreach(item, list) {
 		if (has_tag(item, ref)) {

@@ -130,7 +130,8 @@ static void tell_losses(const struct layer_losses *l)
 		(void)fprintf(stderr, "bivalve: note: %llu devices left out: only root can make them\n",
 			(unsigned long long)l->devices);
 	if (l->xattrs)
-		(void)fprintf(stderr, "bivalve: note: %llu extended attributes left out: not allowed in a layer, or not "
+		(void)fprintf(stderr,
+			"bivalve: note: %llu extended attributes left out: not allowed in a layer, or not "
 				      "possible here\n",
 			(unsigned long long)l->xattrs);
 }
@@ -161,6 +162,8 @@ static int cmd_import(const struct command *c, int argc, char **argv, struct err
 		{ 'c', "change", OPTION_LIST, &changes, "INSTRUCTION",
 			"CMD, ENTRYPOINT, ENV, WORKDIR, USER or STOPSIGNAL as in a Dockerfile", NULL },
 		{ 0, "json", OPTION_FLAG, &json, NULL, "print the image as JSON", NULL },
+		{ 0, "sync", OPTION_FLAG, &o.sync, NULL, "wait until it is on the disk, safe from power failures",
+			NULL },
 		{ 0, "max-bytes", OPTION_PARSED, &o.limits.max_bytes, "SIZE",
 			"refuse images that unpack to more (64g; $BIVALVE_IMAGE_MAX_BYTES)", parse_size },
 		{ 0, "max-entries", OPTION_PARSED, &o.limits.max_entries, "N",
@@ -280,7 +283,8 @@ static int cmd_remove(const struct command *c, int argc, char **argv, struct err
 	struct collected collected = { 0 };
 	bool force = false;
 	const struct option_row rows[] = {
-		{ 'f', "force", OPTION_FLAG, &force, NULL, "even if an instance uses it, or if it cannot be read", NULL },
+		{ 'f', "force", OPTION_FLAG, &force, NULL, "even if an instance uses it, or if it cannot be read",
+			NULL },
 		{ .name = NULL },
 	};
 	char **words;
@@ -350,7 +354,8 @@ static const struct command commands[] = {
 
 static int help(FILE *to)
 {
-	(void)fprintf(to, "Usage: %s COMMAND [OPTION…] [ARGUMENT…]\n\nImages that bivalve runs.\n\nCommands:\n", program);
+	(void)fprintf(to, "Usage: %s COMMAND [OPTION…] [ARGUMENT…]\n\nImages that bivalve runs.\n\nCommands:\n",
+		program);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	(void)fprintf(to, "\n`%s COMMAND --help` tells more.\n", program);

@@ -208,7 +208,10 @@ static int unpack_blob(struct import *im, const struct blobs *blobs, const struc
 	return name_layer(im, layer->diff_id, &info, err);
 }
 
-/* OCI layouts and docker archives. */
+/*
+ * OCI layouts and docker archives. A layer is unpacked once, whatever images it is part of; where it only implies a
+ * folder, that folder looks as it does in the layers below in the first of these images.
+ */
 static int import_packed(struct import *im, struct error *err)
 {
 	const struct source *s = &im->source;
@@ -425,7 +428,9 @@ static int publish(struct import *im, struct error *err)
 	image->digest = xstrdup(m->digest);
 	image->created_ns = clock_wall_ns();
 	set_layers(im);
-	r = publish_layers(im, err);
+	r = im->o->sync ? work_sync(&im->work, err) : 0;
+	if (r == 0)
+		r = publish_layers(im, err);
 	if (r == 0)
 		r = publish_blob(im, m->config_digest, m->config, m->config_len, err);
 	if (r == 0)
@@ -440,7 +445,8 @@ static int publish(struct import *im, struct error *err)
 	w = json_writer_new(false);
 	record_write(w, NULL, &image_type, image, false);
 	text = json_writer_finish(w, &len);
-	return work_publish_text(&im->work, path, text, len, err);
+	r = work_publish_text(&im->work, path, text, len, err);
+	return r == 0 && im->o->sync ? work_sync(&im->work, err) : r;
 }
 
 /* A copy of the store into itself would never end. */

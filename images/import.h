@@ -9,6 +9,7 @@ struct import_options {
 	const char *store, *source, *name;
 	char *const *changes;       /* "CMD …": for root file systems only */
 	struct layer_limits limits;
+	bool sync;                  /* wait until it is on the disk */
 	bool progress;              /* tell on standard error how far it is */
 };
 struct import_result {

@@ -112,7 +112,8 @@ static int write_content(struct unpack *u, int fd, uint64_t size, struct error *
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return tar_failed(u, err);
 		if (offset < 0 || (uint64_t)offset > size || len > size - (uint64_t)offset)
-			return error_set(err, EINVAL, "content beyond its size of %llu bytes", (unsigned long long)size);
+			return error_set(err, EINVAL, "content beyond its size of %llu bytes",
+				(unsigned long long)size);
 		r = write_at(fd, data, len, (off_t)offset);
 		if (r < 0) {
 			errno = -r;
@@ -247,7 +248,8 @@ static int unpack_entries(struct unpack *u, struct error *err)
 		if (!archive_entry_pathname(e))
 			return error_set(err, EILSEQ, "an entry without a readable name");
 		if (u->info.entries++ >= u->limits->max_entries)
-			return error_set(err, EFBIG, "more than %llu entries", (unsigned long long)u->limits->max_entries);
+			return error_set(err, EFBIG, "more than %llu entries",
+				(unsigned long long)u->limits->max_entries);
 		r = add_entry(u, e, err);
 		if (r < 0)
 			return error_prefix(err, "entry \"%s\"",

@@ -40,7 +40,7 @@ struct pending {
 struct layer_dir {
 	int fd;
 	bool root;           /* we may change owners and make devices */
-	bool bare;           /* new files get exactly our mode and group: no set-group-id folder, no default ACL above */
+	bool bare;           /* new files get our very mode and group: no set-group-id folder, no default ACL above */
 	char *const *lowers;
 	struct pending *pending;
 	size_t n_pending, size_pending;
@@ -415,7 +415,8 @@ int layer_dir_hardlink(struct layer_dir *d, const char *path, const char *target
 		return parent;
 	from = open_existing_parent(d, target, &from_base);
 	if (from == -ELOOP)
-		return error_set(err, ELOOP, "the hard link's target \"%.200s\" passes through a symbolic link", target);
+		return error_set(err, ELOOP, "the hard link's target \"%.200s\" passes through a symbolic link",
+			target);
 	if (from < 0 || fstatat(from, from_base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set(err, ENOENT, "the hard link's target \"%.200s\" is not in this layer", target);
 	if (S_ISDIR(st.st_mode))

@@ -10,8 +10,8 @@
 #include "runtime/base/error.h"
 
 /*
- * A layer's folder while it is filled. All paths come from entry_path_clean(): relative, without ".."; "" is the layer's
- * root. Nothing is ever reached through a symbolic link, so that whatever an archive says stays beneath the folder.
+ * A layer's folder while it is filled. All paths come from entry_path_clean(): relative, without ".."; "" is the
+ * layer's root. Nothing is ever reached through a symbolic link: whatever an archive says stays beneath the folder.
  * Later entries replace earlier ones of the same name.
  */
 struct layer_dir;

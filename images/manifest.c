@@ -191,7 +191,8 @@ void manifest_compose(struct manifest *m, const struct image *image, const char 
 	for (size_t i = 0; i < m->n_layers; i++) {
 		const struct manifest_layer *layer = &m->layers[i];
 
-		write_descriptor(w, NULL, media_type, layer->digest ? layer->digest : layer->diff_id, layer->size_bytes);
+		write_descriptor(w, NULL, media_type, layer->digest ? layer->digest : layer->diff_id,
+			layer->size_bytes);
 	}
 	json_end(w);
 	json_end(w);
@@ -272,7 +273,8 @@ int image_apply_change(struct image *image, const char *change, struct error *er
 	else if (!strcasecmp(word, "STOPSIGNAL"))
 		set_string(&image->stop_signal, xstrdup(value));
 	else
-		return error_set(err, EINVAL, "--change: \"%s\" is none of CMD ENTRYPOINT ENV WORKDIR USER STOPSIGNAL", word);
+		return error_set(err, EINVAL,
+			"--change: \"%s\" is none of CMD ENTRYPOINT ENV WORKDIR USER STOPSIGNAL", word);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OCI image layouts: from index.json to one verified manifest (OCI image specification 1.1: layout, index, manifest). */
+/* OCI image layouts: from index.json to one verified manifest (OCI image specification 1.1). */
 #include <errno.h>
 #include <string.h>
 
@@ -60,7 +60,8 @@ static int read_descriptor(const struct json *j, const char *doc, enum media wan
 	if (!size || size->type != JSON_INT || size->integer < 0)
 		return error_set(err, EINVAL, "%s: %s.size: missing or not a size", doc, where);
 	if (want != MEDIA_UNKNOWN && media_of(type) != want)
-		return error_set(err, ENOTSUP, "%s: %s.mediaType: \"%s\" is not supported", doc, where, type ? type : "");
+		return error_set(err, ENOTSUP, "%s: %s.mediaType: \"%s\" is not supported", doc, where,
+			type ? type : "");
 	ret->digest = xstrdup(digest);
 	ret->size_bytes = (uint64_t)size->integer;
 	ret->blob = xasprintf("blobs/%.6s/%s", digest, digest_hex(digest));
@@ -148,7 +149,8 @@ static int choose(const struct json *index, const char *doc, const char *ref, bo
 			continue;
 		if (found && top && !ref) {
 			list_choices(list, true, &choices);
-			return error_set(err, EINVAL, "%s has several images: name one by :REF (%s)", doc, choices.text);
+			return error_set(err, EINVAL, "%s has several images: name one by :REF (%s)", doc,
+				choices.text);
 		}
 		if (!found)
 			found = item;

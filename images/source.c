@@ -111,11 +111,15 @@ static void probe_file(int fd, enum source_kind *kind, bool kind_known, bool *re
 	archive_read_free(a);
 }
 
+/* Not O_TMPFILE: some file systems have none. */
 static int nameless_file(const struct work *work, struct error *err)
 {
-	int fd = openat(work->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = openat(work->dir_fd, "spool", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	return fd < 0 ? error_sys(err, "cannot make a file in the store %s", work->store) : fd;
+	if (fd < 0)
+		return error_sys(err, "cannot make a file in the store %s", work->store);
+	(void)unlinkat(work->dir_fd, "spool", 0); /* it goes with the work folder at the latest */
+	return fd;
 }
 
 /* Replaces *fd by a file of its decompressed content. */
@@ -235,6 +239,9 @@ static int open_path(const char *text, struct source *s, bool *ret_kind_known, s
 		path = xstrdup(text);
 	s->shown = xstrdup(path);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0 && (strstr(path, "://") || strncmp(path, "docker-daemon:", 14) == 0))
+		return error_set(err, ENOTSUP,
+			"%s: not a file: `skopeo copy %s oci:DIR` fetches it, then import oci:DIR", path, path);
 	return s->fd < 0 ? error_sys(err, "%s", path) : 0;
 }
 

@@ -185,7 +185,8 @@ static int pump(struct stream *s)
 		}
 		s->result.unpacked_bytes += len;
 		if (s->result.unpacked_bytes > s->max_bytes)
-			return error_set(&s->error, EFBIG, "unpacks to more than %llu bytes", (unsigned long long)s->max_bytes);
+			return error_set(&s->error, EFBIG, "unpacks to more than %llu bytes",
+				(unsigned long long)s->max_bytes);
 		if (s->inner)
 			hasher_add(s->inner, slot, len);
 		if (len)

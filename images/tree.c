@@ -374,8 +374,8 @@ static int add_children(struct tree *t, int fd, struct error *err)
 	return r;
 }
 
-int tree_import(int source_fd, const char *shown, struct layer_dir *dir, struct layer_limits *limits, char **ret_diff_id,
-		struct layer_info *ret, struct error *err)
+int tree_import(int source_fd, const char *shown, struct layer_dir *dir, struct layer_limits *limits,
+		char **ret_diff_id, struct layer_info *ret, struct error *err)
 {
 	static const char magic[] = "bivalve tree 1\n";
 	struct tree t = { .dir = dir, .limits = limits };

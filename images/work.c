@@ -64,7 +64,8 @@ static int clean_tmp(int store_fd, struct error *err)
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		if (strncmp(e->d_name, OURS, strlen(OURS)) != 0 &&
-			(fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtime > time(NULL) - FOREIGN_AGE_S))
+			(fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+				st.st_mtime > time(NULL) - FOREIGN_AGE_S))
 			continue;
 		r = path_remove_tree(fd, e->d_name, err);
 	}
@@ -160,6 +161,11 @@ void work_release(struct work *w)
 	free(w->dir);
 	free(w->store);
 	*w = (struct work)WORK_EMPTY;
+}
+
+int work_sync(const struct work *w, struct error *err)
+{
+	return syncfs(w->store_fd) < 0 ? error_sys(err, "cannot write the store %s to its disk", w->store) : 0;
 }
 
 int work_publish(const struct work *w, const char *name, const char *to_name, struct error *err)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whatever tar stream is unpacked, nothing outside the layer's folder changes, and what was unpacked can be removed.
- * The first byte chooses: the rest is the stream itself (few random streams get past the first checksum), or a recipe of
- * entries whose headers are right and whose names, links and types are not: "..", links to the canary beside the layer,
- * links to links, whiteouts, all on top of each other.
+ * The first byte chooses: the rest is the stream itself (few random streams get past the first checksum), or a recipe
+ * of entries whose headers are right and whose names, links and types are not: "..", links to the canary beside the
+ * layer, links to links, whiteouts, all on top of each other.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -63,13 +63,15 @@ static unsigned take(struct input *in, unsigned below)
 static void take_name(struct input *in, char *to, size_t size)
 {
 	static const char *const parts[] = {
-		"a", "b", "c", "..", ".", "", "canary", "../canary", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.", "layer", "etc",
+		"a", "b", "c", "..", ".", "", "canary", "../canary", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh.",
+			"layer", "etc",
 	};
 	unsigned n = 1 + take(in, 3);
 	size_t used = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		used += (size_t)snprintf(to + used, size - used, "%s%s", i ? "/" : "", parts[take(in, ARRAY_LEN(parts))]);
+		used += (size_t)snprintf(to + used, size - used, "%s%s", i ? "/" : "", parts[take(in,
+			ARRAY_LEN(parts))]);
 }
 
 static size_t put_entry(struct input *in, unsigned char *to)
@@ -124,7 +126,8 @@ static void check_outside(void)
 	(void)closedir(d);
 	(void)close(fd);
 	/* ".", "..", "canary", "layer" */
-	if (names != 4 || memcmp(text, "alive", 5) != 0 || now.st_ino != canary.st_ino || now.st_mode != canary.st_mode ||
+	if (names != 4 || memcmp(text, "alive", 5) != 0 || now.st_ino != canary.st_ino ||
+		now.st_mode != canary.st_mode ||
 		now.st_nlink != 1 || now.st_uid != canary.st_uid || now.st_mtim.tv_sec != canary.st_mtim.tv_sec ||
 		now.st_mtim.tv_nsec != canary.st_mtim.tv_nsec)
 		abort();

@@ -500,6 +500,24 @@ refuses_entry() {
 	store_is_empty
 }
 
+@test "streams: empty layers, members and frames one after the other, a registry's address" {
+	head -c 1024 /dev/zero >empty.tar
+	small_tar root.tar
+	make_layout oci empty.tar root.tar empty.tar
+	image import oci x
+	[ "$(image inspect x | jq '.layers | length')" -eq 2 ]
+	head -c 700 root.tar >half1 && tail -c +701 root.tar >half2
+	(gzip -c half1 && gzip -c half2) >a.gz
+	(zstd -qc half1 && zstd -qc half2 && printf '\x50\x2a\x4d\x18\x04\0\0\0skip') >a.zst
+	(xz -c half1 && xz -c half2) >a.xz
+	for source in a.gz a.zst a.xz; do
+		run image import $source y
+		[[ $output == *"0 of 1 layers new"* ]]
+	done
+	refused import docker://docker.io/library/busybox z
+	[[ $stderr == *"skopeo copy docker://docker.io/library/busybox oci:DIR"* ]]
+}
+
 @test "limits: bytes and entries" {
 	mkdir root && head -c 3M /dev/zero >root/zeros && touch root/{1..50}
 	tar -C root -czf root.tgz .
@@ -529,7 +547,8 @@ refuses_entry() {
 	image import root.tar plain
 	[ "$(image inspect plain:latest | jq -r .name)" = plain:latest ]
 	refused inspect nope
-	[ "$stderr" = "bivalve: no image \"nope\" in $BIVALVE_STORE: import one with \`bivalve image import SOURCE nope\`" ]
+	advice='import one with `bivalve image import SOURCE nope`'
+	[ "$stderr" = "bivalve: no image \"nope\" in $BIVALVE_STORE: $advice" ]
 }
 
 @test "--change: for tarballs and folders, and only for them" {
@@ -625,13 +644,14 @@ refuses_entry() {
 	BIVALVE_STORE=$BATS_TEST_TMPDIR/file/store refused import root.tar x
 	[[ $stderr == *"cannot write to the store $BATS_TEST_TMPDIR/file/store"* ]]
 	mkdir "$BATS_TEST_TMPDIR/roots"
-	run --separate-stderr as_user env BIVALVE_STORE="$BATS_TEST_TMPDIR/roots/store" "$BIVALVE_IMAGE" import root.tar x
+	roots=$BATS_TEST_TMPDIR/roots/store
+	run --separate-stderr as_user env BIVALVE_STORE="$roots" "$BIVALVE_IMAGE" import root.tar x
 	[ "$status" -eq 125 ]
 	[ "${#stderr_lines[@]}" -eq 1 ]
-	[[ $stderr == "bivalve: cannot write to the store $BATS_TEST_TMPDIR/roots/store"*"Permission denied" ]]
+	[[ $stderr == "bivalve: cannot write to the store $roots"*"Permission denied" ]]
 	mkdir "$BIVALVE_STORE"
-	run --separate-stderr unshare -m sh -c 'mount -t tmpfs -o ro none "$BIVALVE_STORE" && exec "$0" import root.tar x' \
-		"$BIVALVE_IMAGE"
+	run --separate-stderr unshare -m sh -c '
+		mount -t tmpfs -o ro none "$BIVALVE_STORE" && exec "$0" import root.tar x' "$BIVALVE_IMAGE"
 	[ "$status" -eq 125 ]
 	[[ $stderr == "bivalve: cannot write to the store $BIVALVE_STORE"*"Read-only file system" ]]
 }
@@ -778,7 +798,8 @@ import_that_waits() {
 	done
 	make_layout oci $(for i in $(seq 60); do echo $i.tar; done) compress=none
 	image import oci x
-	[ "$(disk_sh x 'cat common; ls | wc -l; stat -c %h file7; [ file7 -ef hard7 ] && echo same')" = $'60121\n2\nsame' ]
+	[ "$(disk_sh x 'cat common; ls | wc -l; stat -c %h file7; [ file7 -ef hard7 ] && echo same')" = \
+		$'60121\n2\nsame' ]
 }
 
 @test "disk: a missing layer, a missing mkfs.erofs: one line" {

@@ -20,10 +20,13 @@ static void test_clean(void)
 	static const struct {
 		const char *raw, *clean; /* NULL: refused */
 	} rows[] = {
-		{ "a", "a" }, { "a/b", "a/b" }, { "./a", "a" }, { "/a", "a" }, { "//a//b//", "a/b" }, { "a/./b/.", "a/b" },
-		{ "", "" }, { ".", "" }, { "./", "" }, { "/", "" }, { "...", "..." }, { "..a", "..a" }, { "a..", "a.." },
+		{ "a", "a" }, { "a/b", "a/b" }, { "./a", "a" }, { "/a", "a" }, { "//a//b//", "a/b" },
+		{ "a/./b/.", "a/b" },
+		{ "", "" }, { ".", "" }, { "./", "" }, { "/", "" }, { "...", "..." }, { "..a", "..a" },
+		{ "a..", "a.." },
 		{ ".a", ".a" }, { " ", " " }, { "a\nb", "a\nb" },
-		{ "..", NULL }, { "../a", NULL }, { "a/..", NULL }, { "a/../b", NULL }, { "/..", NULL }, { "./../a", NULL },
+		{ "..", NULL }, { "../a", NULL }, { "a/..", NULL }, { "a/../b", NULL }, { "/..", NULL },
+		{ "./../a", NULL },
 		{ "a/../../../../etc", NULL },
 	};
 	char path[ENTRY_PATH_MAX], raw[2 * ENTRY_PATH_MAX];
@@ -71,9 +74,12 @@ static void test_whiteouts(void)
 		enum entry_whiteout kind;
 		const char *target;
 	} rows[] = {
-		{ "a", ENTRY_PLAIN, NULL },	     { ".wh", ENTRY_PLAIN, NULL },	   { "a.wh.b", ENTRY_PLAIN, NULL },
-		{ ".wh.a", ENTRY_WHITEOUT, "a" },    { ".wh..a", ENTRY_WHITEOUT, ".a" },   { ".wh...a", ENTRY_WHITEOUT, "..a" },
-		{ ".wh.", ENTRY_BAD, NULL },	     { ".wh..", ENTRY_BAD, NULL },	   { ".wh...", ENTRY_BAD, NULL },
+		{ "a", ENTRY_PLAIN, NULL },	     { ".wh", ENTRY_PLAIN, NULL },	   { "a.wh.b", ENTRY_PLAIN,
+			NULL },
+		{ ".wh.a", ENTRY_WHITEOUT, "a" },    { ".wh..a", ENTRY_WHITEOUT, ".a" },   { ".wh...a",
+			ENTRY_WHITEOUT, "..a" },
+		{ ".wh.", ENTRY_BAD, NULL },	     { ".wh..", ENTRY_BAD, NULL },	   { ".wh...", ENTRY_BAD,
+			NULL },
 		{ ".wh..wh..opq", ENTRY_OPAQUE, NULL }, { ".wh..wh.plnk", ENTRY_IGNORED, NULL },
 	};
 
@@ -105,9 +111,11 @@ static void test_layer_dir(const char *dir)
 	struct stat st, other;
 
 	ok(layer_dir_folder(d, "ro", &folder, &err) == 0, "a folder");
-	ok(write_file(d, "ro/in/deep", &attrs, &err) == 0, "a file in a folder that is only implied, in a read-only one");
+	ok(write_file(d, "ro/in/deep", &attrs, &err) == 0,
+		"a file in a folder that is only implied, in a read-only one");
 	ok(layer_dir_symlink(d, "link", "/etc", &attrs, &err) == 0, "a link out of the layer");
-	ok(write_file(d, "link/x", &attrs, &err) == -ELOOP && strstr(err.message, "symbolic link"), "nothing is made behind it");
+	ok(write_file(d, "link/x", &attrs, &err) == -ELOOP && strstr(err.message, "symbolic link"),
+		"nothing is made behind it");
 	ok(layer_dir_folder(d, "link/x/y", &attrs, &err) == -ELOOP, "no folder either");
 	ok(layer_dir_symlink(d, "link/x", "y", &attrs, &err) == -ELOOP, "no link");
 	ok(layer_dir_hardlink(d, "link/x", "ro/in/deep", &err) == -ELOOP, "no hard link");
@@ -120,11 +128,14 @@ static void test_layer_dir(const char *dir)
 	ok(write_file(d, "ro/in/deep/x", &attrs, &err) == -ENOTDIR, "nothing is made in a file");
 	ok(layer_dir_hardlink(d, "y", "link", &err) == 0, "a link may have two names");
 	ok(layer_dir_hardlink(d, "hard", "ro/in/deep", &err) == 0, "so may a file");
-	ok(write_file(d, "hard2/x", &attrs, &err) == 0 && write_file(d, "hard2", &attrs, &err) == 0, "a file replaces a folder");
-	ok(write_file(d, "hard2", &attrs, &err) == 0 && layer_dir_folder(d, "hard2", &attrs, &err) == 0, "and a folder a file");
+	ok(write_file(d, "hard2/x", &attrs, &err) == 0 && write_file(d, "hard2", &attrs, &err) == 0,
+		"a file replaces a folder");
+	ok(write_file(d, "hard2", &attrs, &err) == 0 && layer_dir_folder(d, "hard2", &attrs, &err) == 0,
+		"and a folder a file");
 	ok(layer_dir_node(d, "p", S_IFIFO, 0, &attrs, &err) == 0, "a FIFO");
 	ok(layer_dir_finish(d, &err) == 0, "finished");
-	ok(fstatat(look, "ro", &st, 0) == 0 && (st.st_mode & 07777) == 0500 && st.st_mtim.tv_sec == 9, "the folder's mode and time");
+	ok(fstatat(look, "ro", &st, 0) == 0 && (st.st_mode & 07777) == 0500 && st.st_mtim.tv_sec == 9,
+		"the folder's mode and time");
 	ok(fstatat(look, "ro/in/deep", &st, 0) == 0 && (st.st_mode & 07777) == 0640 && st.st_mtim.tv_nsec == 8,
 		"the file's mode and time");
 	ok(fstatat(look, "hard", &other, 0) == 0 && other.st_ino == st.st_ino, "two names, one file");
@@ -146,7 +157,8 @@ static void test_xattrs(void)
 		"the later value counts");
 	memset(name, 'x', sizeof name);
 	name[299] = '\0';
-	ok(xattrs_add(&x, name, "1", 1, &err) == -E2BIG && xattrs_add(&x, "user.b", name, 65537, &err) == -E2BIG, "limits");
+	ok(xattrs_add(&x, name, "1", 1, &err) == -E2BIG && xattrs_add(&x, "user.b", name, 65537, &err) == -E2BIG,
+		"limits");
 	xattrs_release(&x);
 }
 
@@ -154,7 +166,8 @@ static void test_digest(void)
 {
 	static const char abc256[] = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
 			  empty256[] = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-	_cleanup_free_ char *a = digest_of("abc", 3, NULL), *b = digest_of("", 0, NULL), *c = digest_of("abc", 3, "sha512:");
+	_cleanup_free_ char *a = digest_of("abc", 3, NULL), *b = digest_of("", 0, NULL), *c = digest_of("abc", 3,
+		"sha512:");
 
 	ok(!strcmp(a, abc256) && !strcmp(b, empty256), "sha256 of \"abc\" and of nothing (FIPS 180-4)");
 	ok(!strncmp(c, "sha512:ddaf35a193617aba", 23) && digest_valid(c), "sha512 of \"abc\"");
@@ -162,13 +175,15 @@ static void test_digest(void)
 
 static void test_changes(void)
 {
-	static const char *const bad[] = { "", "CMD", "CMD [1]", "CMD [\"a\"", "ENV", "ENV A", "ENV =x", "LABEL a=b", "RUN x" };
+	static const char *const bad[] = { "", "CMD", "CMD [1]", "CMD [\"a\"", "ENV", "ENV A", "ENV =x",
+		"LABEL a=b", "RUN x" };
 	struct image image = { 0 };
 	struct error err = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		ok(image_apply_change(&image, bad[i], &err) == -EINVAL, "--change \"%s\" is refused", bad[i]);
-	ok(image_apply_change(&image, "cmd [\"a\",\"b c\"]", &err) == 0 && strv_len(image.command) == 2, "CMD as an array");
+	ok(image_apply_change(&image, "cmd [\"a\",\"b c\"]", &err) == 0 && strv_len(image.command) == 2,
+		"CMD as an array");
 	ok(image_apply_change(&image, "CMD a b", &err) == 0 && strv_len(image.command) == 3 &&
 			!strcmp(image.command[2], "a b"),
 		"CMD for the shell");
