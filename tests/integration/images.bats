@@ -851,7 +851,7 @@ import_that_waits() {
 	layers_with_whiteouts
 	mkdir -m 777 "$BATS_TEST_TMPDIR/his"
 	export BIVALVE_STORE=$BATS_TEST_TMPDIR/his/store
-	as_user unshare -Ur true || skip "no unprivileged user namespaces"
+	as_user unshare -Ur true || need userns "no unprivileged user namespaces"
 	as_user "$BIVALVE_IMAGE" import oci x
 	as_user "$BIVALVE_IMAGE" disk x
 	show='find . -type f -printf "%P\n" | LC_ALL=C sort | while read -r f; do echo "$f=$(cat "$f")"; done'
