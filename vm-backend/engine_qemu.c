@@ -4,8 +4,8 @@
  * agent channel as our own VMM.
  *
  * The child becomes QEMU with four descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
- * agent's socket. It opens kernel, initramfs and disks by path. QEMU's own seccomp filter forbids it to fork, exec and
- * gain privileges; unlike our VMM it keeps its user and its view of the file system.
+ * agent's socket. It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
+ * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,7 @@
 #include "vm-backend/agent_protocol.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/kernel/kernel.h"
+#include "vm-backend/qemu_jail.h"
 
 #define PROGRAM "qemu-system-x86_64"
 
@@ -147,7 +148,8 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	add(&argv, "-initrd", xstrdup(config->initramfs_path));
 	add(&argv, "-append", accelerated ? xasprintf("console=ttyS0 random.trust_cpu=on %s", config->command_line)
 			: xasprintf("console=ttyS0 tsc_early_khz=%llu tsc=reliable no_timer_check random.trust_cpu=on "
-					"mitigations=off %s", (unsigned long long)measure_tsc_khz(),
+					"mitigations=off cryptomgr.notests rcupdate.rcu_expedited=1 8250.nr_uarts=1 %s",
+					(unsigned long long)measure_tsc_khz(),
 					config->command_line));
 	add_devices(&argv, config);
 	return argv;
@@ -172,7 +174,8 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
 			dup2(agent, AGENT_FD) == AGENT_FD) {
 		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
-		(void)execve(program, argv, environment);
+		if (qemu_jail_enter(config) == 0)
+			(void)execve(program, argv, environment);
 	}
 	code = errno;
 	(void)fd_write_full(status_fd, &code, sizeof code); /* else the exit tells that something went wrong */
