@@ -68,7 +68,7 @@ $(O)/bivalve-guest: $(call objs,vm-backend/guest/guest_main.c $(STATIC_SRCS)) $(
 	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -s -o $@ $^ $(CORE_LIBS)
 # Opens untrusted archives, so it is a program of its own: none of its libraries is in the launcher.
 $(O)/bivalve-image: $(call objs,images/image_main.c) $(LIB)
-	$(call say,LINK,$@)$(CC) -pie $(LDFLAGS) -o $@ $^ $(IMAGE_LIBS)
+	$(call say,LINK,$@)$(CC) -pie $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(IMAGE_LIBS)
 $(O)/bivalve-vm: $(O)/bivalve
 	$(Q)ln -sf bivalve $@
 
@@ -90,8 +90,8 @@ $(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/driver.o $(LIB)
 
 fuzzers: $(FUZZERS)
 
-fuzz:
-	scripts/fuzz $(FUZZ_SECONDS)
+fuzz: packages-fuzz
+	$(Q)scripts/fuzz $(FUZZ_SECONDS)
 
 # ---- the two commands of the README, and what they are made of ----
 
@@ -108,7 +108,11 @@ check: packages-test
 packages-run:
 	$(Q)scripts/install-packages build run
 packages-test:
-	$(Q)scripts/install-packages
+	$(Q)scripts/install-packages build run test
+packages-bench:
+	$(Q)scripts/install-packages build run test bench
+packages-fuzz:
+	$(Q)scripts/install-packages build fuzz
 
 check-layers:
 	$(Q)scripts/check-layers
@@ -120,11 +124,11 @@ check-headers:
 check-format:
 	$(Q)scripts/check-format
 
-bench: all
+bench: packages-bench all
 	$(Q)bench/start-container
-bench-vm: all
+bench-vm: packages-bench all
 	$(Q)bench/start-vm
-soak: all
+soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
 
 PREFIX ?= /usr/local
@@ -149,7 +153,7 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all units fuzzers fuzz demo check packages-run packages-test check-layers check-headers check-format bench \
+.PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz check-layers check-headers check-format bench \
 	bench-vm soak install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
