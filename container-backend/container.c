@@ -217,12 +217,10 @@ static int open_channels(struct instance *in, int *ret_event, int *ret_start, st
 }
 
 /* The group's name goes to disk before the group exists. */
-static int name_group(struct instance *in, struct error *err)
+static int name_group(struct instance *in, struct cgroup_host *ret_host, struct error *err)
 {
-	struct cgroup_host host;
-
-	cgroup_probe(&host);
-	if (!cgroup_usable(&host))
+	cgroup_probe(ret_host);
+	if (!cgroup_usable(ret_host))
 		return 0;
 	free(in->cgroup);
 	in->cgroup = xasprintf("bivalve/%s", in->id);
@@ -234,13 +232,14 @@ static int container_delete(const struct instance *in, struct error *err);
 static int container_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
 {
 	_cleanup_close_ int event_fd = -1, start_fd = -1;
+	struct cgroup_host host;
 	struct spawn_result made;
 	int r = open_channels(in, &event_fd, &start_fd, err);
 
 	if (r == 0)
-		r = name_group(in, err);
+		r = name_group(in, &host, err);
 	if (r == 0) {
-		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .event_fd = event_fd,
+		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = &host, .event_fd = event_fd,
 			.start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
 			.die_with_parent = in->supervisor == (uint64_t)getpid() };

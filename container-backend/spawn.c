@@ -207,7 +207,9 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 		r = idmap_check(request->plan, err);
 	if (r < 0)
 		return r;
-	if (request->cgroup)
+	if (request->cgroup && request->host)
+		s.host = *request->host;
+	else if (request->cgroup)
 		cgroup_probe(&s.host);
 	r = clone_child(&s, err);
 	if (r == 0)

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "policies/enforce/cgroup.h"
 #include "runtime/model/plan.h"
 
 /*
@@ -13,6 +14,7 @@
 struct spawn_request {
 	const struct plan *plan;
 	const char *cgroup;   /* group to make and join; NULL: none */
+	const struct cgroup_host *host; /* what cgroup_probe() found; NULL: it is asked again */
 	int stdio[3];         /* the workload's, unless plan->process.terminal */
 	int event_fd;         /* struct backend_event goes here (backend.h) */
 	int start_fd;         /* a byte read from it: exec; end of file: give up; -1: do not wait */

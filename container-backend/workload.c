@@ -53,13 +53,14 @@ static int take_stdio(const struct workload *w, struct error *err)
 	for (int i = 0; i < 3; i++) {
 		int fd = w->terminal >= 0 ? w->terminal : w->request->stdio[i];
 
-		/* Out of the way first: one of the sources may be 0, 1 or 2 itself. */
-		from[i] = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open("/dev/null", O_RDWR | O_CLOEXEC);
+		from[i] = fd >= 0 ? fd : open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (from[i] >= 0 && from[i] < i) /* would be covered before its turn: out of the way */
+			from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
 		if (from[i] < 0)
 			return error_sys(err, "cannot prepare standard descriptor %d", i);
 	}
 	for (int i = 0; i < 3; i++)
-		if (dup2(from[i], i) < 0)
+		if (from[i] == i ? fd_set_cloexec(i, false) < 0 : dup2(from[i], i) < 0)
 			return error_sys(err, "cannot set standard descriptor %d", i);
 	return 0;
 }

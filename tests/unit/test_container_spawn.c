@@ -317,6 +317,51 @@ static void test_plans(void)
 	ok(run(&plan, &r, &err) == 0 && !strcmp(r.out, "17\n0\n"), "rlimits: %s", flat(r.out));
 }
 
+/* Standard descriptors in every order that could cover one before its turn. */
+static void test_stdio(void)
+{
+	static const int orders[][3] = { { 0, 1, 2 }, { 1, 0, 2 }, { 2, 1, 0 }, { 1, 2, 0 }, { 2, 0, 1 }, { 1, 1, 1 },
+		{ 2, 2, 0 }, { -1, 1, 0 }, { 9, 9, 9 } };
+	bool all = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+		pid_t launcher = fork();
+		int status;
+
+		if (launcher == 0) {
+			struct instance in;
+			struct result r = { 0 };
+			struct plan plan;
+			struct error err;
+			int fd;
+
+			base_plan(&plan, shell("cd /proc/$$/fd; exit $(($(cat 0) != A || $(cat 1) != B || $(cat 2) != C))"),
+					one);
+			for (int n = 0; n < 10; n++) { /* files that hold the number of their descriptor */
+				_cleanup_free_ char *path = xasprintf("%s/fd-%d", base, n);
+
+				(void)close(n);
+				fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+				if (fd != n || dprintf(fd, "%d", n) < 0)
+					_exit(2);
+			}
+			plan.process.env = (char *[]){ (char *)"PATH=/bin", xasprintf("A=%d", orders[i][0]),
+				xasprintf("B=%d", orders[i][1]), xasprintf("C=%d", orders[i][2]), NULL };
+			if (orders[i][0] < 0)
+				plan.process.argv = shell("readlink /proc/self/fd/0 | grep -q /dev/null");
+			if (begin(&plan, &in, orders[i], &err) < 0 || container_backend.start(&in, &err) < 0)
+				_exit(3);
+			end(&in, &r);
+			_exit(WEXITSTATUS(r.status));
+		}
+		(void)waitpid(launcher, &status, 0);
+		if (status)
+			printf("# order %zu: %x\n", i, status);
+		all &= status == 0;
+	}
+	ok(all, "standard descriptors arrive in order whatever their numbers");
+}
+
 static void test_root_only(void)
 {
 	struct plan_device device = { (char *)"/dev/also/null", 1, 3, 0600 };
@@ -617,6 +662,7 @@ int main(void)
 		test_failures();
 		test_setup_errors();
 		test_plans();
+		test_stdio();
 		test_root_only();
 		test_limits();
 		test_lifecycle();
