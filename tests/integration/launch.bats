@@ -91,13 +91,16 @@ teardown_file() {
 		expect #
 		type tty; stty size
 		expect 40 100
+		expect #
 		size 33 77
-		type sleep 1; stty size
-		expect 33 77
-		type trap 'echo caught' INT; echo rea''dy; sleep 300
+		type while [ "$(stty size)" != "33 77" ]; do :; done; echo resi''zed
+		expect resized
+		expect #
+		type trap 'echo got-$((40 + 2))' INT; echo rea''dy; sleep 300
 		expect ready
 		key 3
-		expect caught
+		expect got-42
+		expect #
 		type exit 9
 	STEPS
 	[ "$status" -eq 9 ]
