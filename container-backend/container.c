@@ -239,8 +239,8 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	if (r == 0)
 		r = name_group(in, &host, err);
 	if (r == 0) {
-		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = &host, .event_fd = event_fd,
-			.start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
+		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = &host,
+			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
 			.die_with_parent = in->supervisor == (uint64_t)getpid() };
 

@@ -335,8 +335,8 @@ static void test_stdio(void)
 			struct error err;
 			int fd;
 
-			base_plan(&plan, shell("cd /proc/$$/fd; exit $(($(cat 0) != A || $(cat 1) != B || $(cat 2) != C))"),
-					one);
+			base_plan(&plan, shell("cd /proc/$$/fd;"
+					"exit $(($(cat 0) != A || $(cat 1) != B || $(cat 2) != C))"), one);
 			for (int n = 0; n < 10; n++) { /* files that hold the number of their descriptor */
 				_cleanup_free_ char *path = xasprintf("%s/fd-%d", base, n);
 
