@@ -96,10 +96,9 @@ teardown_file() {
 		type while [ "$(stty size)" != "33 77" ]; do :; done; echo resi''zed
 		expect resized
 		expect #
-		type trap 'echo got-$((40 + 2))' INT; echo rea''dy; sleep 300
+		type echo rea''dy; sleep 3000
 		expect ready
 		key 3
-		expect got-42
 		expect #
 		type exit 9
 	STEPS
