@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report's table. A new member of struct report needs a row here and a line in docs/report.md. */
+#include <string.h>
+
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/model/report.h"
@@ -53,6 +55,9 @@ void report_mark(struct report *r, const char *name, uint64_t at_ns)
 
 	if (r->n_milestones >= MAX_MILESTONES)
 		return; /* a workload's side that talks too much */
+	for (size_t i = 0; i < r->n_milestones; i++)
+		if (!strcmp(r->milestones[i].name, name))
+			return; /* seen from two sides: who told first was nearer */
 	if (at_ns == 0)
 		at_ns = clock_now_ns();
 	r->milestones = xreallocarray(r->milestones, r->n_milestones + 1, sizeof *r->milestones);

@@ -96,11 +96,10 @@ teardown_file() {
 		type while [ "$(stty size)" != "33 77" ]; do :; done; echo resi''zed
 		expect resized
 		expect #
-		type echo rea''dy; sleep 3000
+		type trap 'echo cau''ght; exit 9' INT; echo rea''dy; while :; do sleep 1; done
 		expect ready
 		key 3
-		expect #
-		type exit 9
+		expect caught
 	STEPS
 	[ "$status" -eq 9 ]
 	[[ "$output" == */dev/* ]]
