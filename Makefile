@@ -76,7 +76,18 @@ $(O)/tests/%: $(O)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(IMAGE_LIBS)
 
-units: $(UNITS)
+# What the tests of the VM shell boot by hand: a runner, and a kernel that attacks its machine (x86-64, freestanding).
+$(O)/tests/vmboot: $(call objs,tests/lab/vmboot.c $(STATIC_SRCS)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(O)/tests/hostile_guest: tests/containment/hostile_guest.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) -std=gnu17 -Wall -Wextra -O2 -ffreestanding -fno-stack-protector -fcf-protection=none \
+		-fno-pie -no-pie -mgeneral-regs-only -mno-red-zone -fno-tree-loop-distribute-patterns -nostdlib -static \
+		-Wl,-Ttext-segment=0x3000000,--build-id=none,-z,noexecstack,-z,max-page-size=4096 -o $@ $<
+VM_HELPERS := $(O)/tests/vmboot $(O)/tests/hostile_guest
+
+units: $(UNITS) $(VM_HELPERS)
 
 # Fuzz targets: one function each (LLVMFuzzerTestOneInput). `make check` runs them for seconds on random and mutated
 # inputs by tests/fuzz/driver.c, under the sanitizers; `make fuzz` runs libFuzzer for FUZZ_SECONDS each.

@@ -2,11 +2,12 @@
 /*
  * vmboot: boots a kernel by one engine and shows what comes out. For the lab, and for looking at a machine by hand.
  *
- *   vmboot [-e ENGINE] [-m MIB] [-c CPUS] [-d DISK]… [-D READ_ONLY_DISK]… [-a WORDS] [-n] [-s MIB] [-t SECONDS]
- *          KERNEL [INITRAMFS]
+ *   vmboot [-e ENGINE] [-m MIB] [-c CPUS] [-d DISK]… [-D READ_ONLY_DISK]… [-a WORDS] [-f] [-n] [-s MIB]
+ *          [-t SECONDS] KERNEL [INITRAMFS]
  *   vmboot -p           only probe
  *
  *   -n  no log, hence no serial console         -s  echo MIB through the agent's channel and compare
+ *   -f  flood the agent's channel, and drop what comes out of it
  *
  * Prints the milestones, what the guest says on the agent's channel, and at the end times and the VMM's memory.
  * Exit status: that of the machine, 2 if it could not start, 124 if it took too long.
@@ -30,14 +31,18 @@
 struct stream {
 	uint64_t total, sent, received;
 	bool broken;
+	bool flood;
+	unsigned long long most_kib;    /* of the VMM's own memory */
 };
+
+enum { LOOK_MS = 500 }; /* at the VMM's memory */
 
 static uint8_t pattern(uint64_t at)
 {
 	return (uint8_t)(at * 2654435761U >> 13);
 }
 
-static void print_rss(pid_t pid, uint64_t ram)
+static unsigned long long own_rss(pid_t pid, uint64_t ram, bool print)
 {
 	char path[64], line[256];
 	unsigned long long total = 0, kib, start = 0, end = 0, guest = 0;
@@ -56,8 +61,29 @@ static void print_rss(pid_t pid, uint64_t ram)
 	}
 	if (f)
 		fclose(f);
-	printf("[vmboot: VMM resident %llu KiB, of that %llu KiB guest RAM: %llu KiB of its own]\n", total, guest,
-			total - guest);
+	if (print)
+		printf("[vmboot: VMM resident %llu KiB, of that %llu KiB guest RAM: %llu KiB of its own]\n", total,
+				guest, total - guest);
+	return total - guest;
+}
+
+static void print_rss(pid_t pid, uint64_t ram)
+{
+	(void)own_rss(pid, ram, true); /* printing it was all */
+}
+
+/* As much as fits of what is no frame of any protocol; what comes is dropped. */
+static void flood(int fd, struct stream *s)
+{
+	uint8_t buf[65536];
+	ssize_t n;
+
+	for (size_t i = 0; i < sizeof buf; i++)
+		buf[i] = pattern(s->sent + i);
+	for (int i = 0; i < 4 && (n = send(fd, buf, sizeof buf, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0; i++)
+		s->sent += (uint64_t)n;
+	while ((n = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) > 0)
+		s->received += (uint64_t)n;
 }
 
 static void echo(int fd, struct stream *s)
@@ -100,18 +126,26 @@ static void show(int fd, const char *what)
 static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *stream, const struct vm_config *config,
 		double seconds, uint64_t start)
 {
-	uint64_t deadline = start + (uint64_t)(seconds * 1e9);
+	uint64_t deadline = start + (uint64_t)(seconds * 1e9), look = start;
 	bool told = false;
 	int status;
 
 	for (;;) {
 		struct pollfd fds[] = { { agent, POLLIN, 0 }, { events, POLLIN, 0 }, { pidfd, POLLIN, 0 } };
 
-		if (stream->total && stream->sent < stream->total)
+		if (stream->flood || (stream->total && stream->sent < stream->total))
 			fds[0].events |= POLLOUT;
 		(void)poll(fds, 3, 100);
 		show(events, NULL);
-		if (stream->total)
+		if (clock_now_ns() >= look) {
+			unsigned long long kib = own_rss(pid, config->memory_bytes, false);
+
+			stream->most_kib = kib > stream->most_kib ? kib : stream->most_kib;
+			look = clock_now_ns() + LOOK_MS * UINT64_C(1000000);
+		}
+		if (stream->flood)
+			flood(agent, stream);
+		else if (stream->total)
 			echo(agent, stream);
 		else
 			show(agent, "agent");
@@ -136,6 +170,8 @@ static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *str
 	}
 	if (waitpid(pid, &status, 0) < 0)
 		return 2;
+	printf("[vmboot: at most %llu KiB of its own; agent's channel: %llu bytes in, %llu out]\n", stream->most_kib,
+			(unsigned long long)stream->sent, (unsigned long long)stream->received);
 	printf("[vmboot: ended with status %#x after %.1f ms]\n", (unsigned)status,
 			(double)(clock_now_ns() - start) / 1e6);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -156,7 +192,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
-	while ((option = getopt(argc, argv, "e:m:c:d:D:a:ns:t:p")) != -1) {
+	while ((option = getopt(argc, argv, "e:m:c:d:D:a:fns:t:p")) != -1) {
 		switch (option) {
 		case 'e':
 			engine = strcmp(optarg, "qemu") ? &engine_kvm : &engine_qemu;
@@ -175,6 +211,9 @@ int main(int argc, char **argv)
 			break;
 		case 'a':
 			config.command_line = optarg;
+			break;
+		case 'f':
+			stream.flood = true;
 			break;
 		case 'n':
 			config.log_fd = -1;
