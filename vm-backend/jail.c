@@ -255,6 +255,9 @@ static const struct allowed {
 	{ SYS_sendto, 0, 0, EVENT_FD, "milestones and errors to the supervisor" },
 	{ SYS_close, 0, 0, SYNC_FD, "the pipe that tells the launcher that all is set up" },
 	{ SYS_exit_group, ANY, 0, NO_FD, "the end" },
+#ifdef __SANITIZE_ADDRESS__
+	{ SYS_sigaltstack, ANY, 0, NO_FD, "the sanitizer, before a function that does not return" },
+#endif
 };
 
 enum { FILTER_MAX = 4 + 4 * ARRAY_LEN(allowed) + 1 };

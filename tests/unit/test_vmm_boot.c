@@ -148,7 +148,7 @@ static void test_kernels(void)
 
 	vmlinux.note.p_offset = offsetof(typeof(vmlinux), words);
 	fd = file_with(&vmlinux, sizeof vmlinux);
-	ok(arch_load(&machine, fd, initramfs, "one two", &err) == 0 && machine.entry.protected_mode &&
+	ok(arch_load(&machine, fd, "K", initramfs, "one two", &err) == 0 && machine.entry.protected_mode &&
 			machine.entry.rip == 0x1000040, "a vmlinux with a PVH note is entered there");
 	info = at(PVH_INFO_GPA);
 	ok(machine.entry.rbx == PVH_INFO_GPA && info[0] == 0x336ec578 && info[3] == 1, "with a start_info");
@@ -157,7 +157,7 @@ static void test_kernels(void)
 	close(fd);
 	vmlinux.words[2] = 17;
 	fd = file_with(&vmlinux, sizeof vmlinux);
-	ok(arch_load(&machine, fd, initramfs, "", &err) == 0 && !machine.entry.protected_mode &&
+	ok(arch_load(&machine, fd, "K", initramfs, "", &err) == 0 && !machine.entry.protected_mode &&
 			machine.entry.rip == 0x1000000 && machine.entry.rsi == BOOT_PARAMS_GPA,
 			"without one at its entry");
 	ok(params->hdr.ramdisk_size == 9 && !memcmp(at(params->hdr.ramdisk_image), "initramfs", 9),
@@ -167,16 +167,16 @@ static void test_kernels(void)
 	close(fd);
 	vmlinux.load.p_paddr = 0x10000000;
 	fd = file_with(&vmlinux, sizeof vmlinux);
-	ok(arch_load(&machine, fd, -1, "", &err) == -ENOSPC && strstr(err.message, "does not fit"), "too high: %s",
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == -ENOSPC && strstr(err.message, "does not fit"), "too high: %s",
 			err.message);
 	close(fd);
 	vmlinux.elf.e_machine = EM_AARCH64;
 	fd = file_with(&vmlinux, sizeof vmlinux);
-	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL && strstr(err.message, "x86-64"), "foreign: %s",
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == -EINVAL && strstr(err.message, "x86-64"), "foreign: %s",
 			err.message);
 	close(fd);
 	fd = file_with("#!/bin/sh\n", 10);
-	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL &&
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == -EINVAL &&
 			!strcmp(err.message, "not a kernel: K: neither bzImage nor ELF vmlinux"), "no kernel: %s",
 			err.message);
 	close(fd);
@@ -195,7 +195,7 @@ static void test_bzimage(void)
 	memset(file + 1024, 'k', sizeof file - 1024);
 	memcpy(file + 0x1f1, &header, sizeof header);
 	fd = file_with(file, sizeof file);
-	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x1000200 &&
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == 0 && machine.entry.rip == 0x1000200 &&
 			!machine.entry.protected_mode,
 			"a bzImage is entered in 64-bit mode");
 	ok(*(char *)at(0x1000000) == 'k', "where it prefers to lie");
@@ -203,13 +203,13 @@ static void test_bzimage(void)
 	header.pref_address = 0x10000000;
 	memcpy(file + 0x1f1, &header, sizeof header);
 	fd = file_with(file, sizeof file);
-	ok(arch_load(&machine, fd, -1, "", &err) == 0 && machine.entry.rip == 0x100200,
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == 0 && machine.entry.rip == 0x100200,
 			"or lower, if there is no such place");
 	close(fd);
 	header.xloadflags = 0;
 	memcpy(file + 0x1f1, &header, sizeof header);
 	fd = file_with(file, sizeof file);
-	ok(arch_load(&machine, fd, -1, "", &err) == -EINVAL, "refused: %s", err.message);
+	ok(arch_load(&machine, fd, "K", -1, "", &err) == -EINVAL, "refused: %s", err.message);
 	close(fd);
 }
 
@@ -235,11 +235,13 @@ static void test_cpuid(void)
 {
 	static struct cpuid_table table;
 	const struct kvm_cpuid_entry2 entries[] = {
-		{ .function = 1, .ebx = 0x12345678, .ecx = 8 },
+		{ .function = 1, .ebx = 0x12345678, .ecx = 8 | 1 << 5 | 1 << 9 },
 		{ .function = 4, .eax = 0x3fffc163 },
 		{ .function = 0xb, .ebx = 4711 },
 		{ .function = 0x1f, .ebx = 4711 },
 		{ .function = 0xa, .eax = 4711 },
+		{ .function = 0x80000001, .ecx = 1 << 2 | 1 << 6 },
+		{ .function = 0x8000000a, .eax = 1, .ebx = 8 },
 	};
 	const struct kvm_cpuid_entry2 *e = table.entries;
 	bool level1 = false;
@@ -252,7 +254,9 @@ static void test_cpuid(void)
 			"leaf 1 has the APIC id, the hypervisor, the deadline timer and no MWAIT");
 	ok((e[1].eax >> 14 & 0xfff) == 3 && e[1].eax >> 26 == 3, "the last cache is shared by all");
 	ok(e[2].function == 0xa && e[2].eax == 0, "there are no performance counters");
-	for (unsigned i = 3; i < table.head.nent; i++) {
+	ok(e[0].ecx >> 9 & 1 && !(e[0].ecx & 1 << 5) && e[3].ecx == 1 << 6 && e[4].eax == 0 && e[4].ebx == 0,
+			"nor virtualization, Intel's or AMD's");
+	for (unsigned i = 5; i < table.head.nent; i++) {
 		level1 |= e[i].function == 0xb && e[i].index == 1 && e[i].eax == 2 && e[i].ebx == 3 && e[i].edx == 2;
 		ok(e[i].function == 0xb && e[i].edx == 2, "topology knows the processor");
 	}

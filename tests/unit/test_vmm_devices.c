@@ -240,6 +240,52 @@ static void test_console(void)
 	close(sock[1]);
 }
 
+/* The other processor of a guest that offers one empty request after the other while the device serves them. */
+static int begun, enough;
+
+static void *offer_forever(void *arg)
+{
+	struct guest_queue *q = arg;
+
+	__atomic_store_n(&begun, 1, __ATOMIC_RELAXED);
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED))
+		__atomic_store_n(&q->avail[1], (uint16_t)(__atomic_load_n(&q->used[1], __ATOMIC_RELAXED) + SIZE / 2),
+				__ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void test_console_turns(void)
+{
+	static struct virtio_console c;
+	enum { TURN = 1024 };
+	uint16_t most = 0;
+	pthread_t other;
+	int sock[2];
+
+	ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) == 0, "a socket");
+	virtio_console_init(&c, &memory, sock[1], -1);
+	guest_start(&c.device, &memory, queues, SIZE, 1 << VIRTIO_CONSOLE_F_MULTIPORT);
+	guest_desc(&queues[AGENT_OUT], 0, DATA_GPA, 0, 0, 0);
+	queues[AGENT_OUT].avail[1] = SIZE / 2;
+	ok(pthread_create(&other, NULL, offer_forever, &queues[AGENT_OUT]) == 0, "another processor");
+	while (!__atomic_load_n(&begun, __ATOMIC_RELAXED))
+		;
+	alarm(60); /* the end of this program if a kick has none */
+	for (unsigned i = 0; i < 300; i++) {
+		uint16_t before = queues[AGENT_OUT].used[1], served;
+
+		guest_kick(&c.device, AGENT_OUT);
+		served = (uint16_t)(queues[AGENT_OUT].used[1] - before);
+		most = served > most ? served : most;
+	}
+	alarm(0);
+	ok(most > 0 && most <= TURN && !guest_broken(&c.device), "a guest without end holds the thread for %u requests", most);
+	__atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
+	pthread_join(other, NULL);
+	close(sock[0]);
+	close(sock[1]);
+}
+
 int main(void)
 {
 	char path[] = "/tmp/bivalve-test-XXXXXX";
@@ -252,6 +298,7 @@ int main(void)
 	test_rng();
 	test_block(path);
 	test_console();
+	test_console_turns();
 	unlink(path);
 	vm_memory_release(&memory);
 	return tap_done();

@@ -40,6 +40,7 @@ enum {
 	QUEUE_SIZE = 256,
 	MAX_BATCH = 16,                 /* receive buffers filled by one recvmsg; Linux posts a page each */
 	TURN_BYTES = 4 << 20,           /* then other sources get their turn */
+	REQUEST_COST = TURN_BYTES / 1024, /* an empty request counts too, or a guest that offers ever more has no end */
 	MAX_CONTROL_BYTES = sizeof(struct virtio_console_control) + sizeof VIRTIO_CONSOLE_AGENT_PORT,
 };
 
@@ -266,7 +267,7 @@ static void pump_out(struct virtio_console *c)
 				return;
 			virtq_push(q, c->sending.head, 0);
 			virtio_device_signal(device, AGENT_OUT);
-			total += c->sending.out_bytes;
+			total += c->sending.out_bytes + REQUEST_COST;
 			if (total >= TURN_BYTES) {
 				io_source_kick(&device->kicks[AGENT_OUT]);
 				return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CPUID of a guest processor: what KVM supports, with the topology of this machine. What KVM reports is the host
- * processor's own topology, which would mislead the guest's scheduler, and its performance counters, which we do not
- * offer.
+ * processor's own topology, which would mislead the guest's scheduler, and two things that we do not offer: its
+ * performance counters, and virtualization. A guest that may run guests reaches KVM's nested code, which is a good part
+ * of KVM and of its flaws; without the bits KVM refuses it VMXON and EFER.SVME.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,14 +63,15 @@ static void replace_topology(struct cpuid_table *table, unsigned index, unsigned
 
 void cpuid_for_vcpu(struct cpuid_table *table, unsigned index, unsigned n)
 {
-	enum { ECX_MONITOR = 1 << 3, ECX_TSC_DEADLINE = 1 << 24, EDX_HTT = 1 << 28 };
+	enum { ECX_MONITOR = 1 << 3, ECX_VMX = 1 << 5, ECX_TSC_DEADLINE = 1 << 24, EDX_HTT = 1 << 28 };
+	enum { AMD_ECX_SVM = 1 << 2 };
 	unsigned bits = n > 1 ? 32 - (unsigned)__builtin_clz(n - 1) : 0; /* of an APIC id */
 	struct kvm_cpuid_entry2 *e = find(table, 1, 0);
 
 	if (e) {
 		e->ebx = (e->ebx & 0xffff) | (1U << bits) << 16 | index << 24;
 		/* KVM emulates the deadline timer always, and does not list it; running under a hypervisor likewise. */
-		e->ecx = (e->ecx & ~(uint32_t)ECX_MONITOR) | ECX_TSC_DEADLINE | 1U << 31;
+		e->ecx = (e->ecx & ~(uint32_t)(ECX_MONITOR | ECX_VMX)) | ECX_TSC_DEADLINE | 1U << 31;
 		e->edx = n > 1 ? e->edx | EDX_HTT : e->edx & ~(uint32_t)EDX_HTT;
 	}
 	for (uint32_t i = 0; i < table->head.nent; i++) {
@@ -86,6 +88,12 @@ void cpuid_for_vcpu(struct cpuid_table *table, unsigned index, unsigned n)
 	e = find(table, 0xa, 0);
 	if (e)
 		e->eax = e->ebx = e->ecx = e->edx = 0; /* no performance counters */
+	e = find(table, 0x80000001, 0);
+	if (e)
+		e->ecx &= ~(uint32_t)AMD_ECX_SVM;
+	e = find(table, 0x8000000a, 0);
+	if (e)
+		e->eax = e->ebx = e->ecx = e->edx = 0; /* what SVM can do */
 	e = find(table, 0x80000008, 0);
 	if (e)
 		e->ecx = bits << 12 | (n - 1);
