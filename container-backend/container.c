@@ -223,7 +223,7 @@ static int name_group(struct instance *in, struct cgroup_host *ret_host, struct 
 	if (!cgroup_usable(ret_host))
 		return 0;
 	free(in->cgroup);
-	in->cgroup = xasprintf("bivalve/%s", in->id);
+	in->cgroup = xasprintf("bivalve-%s", in->id);
 	return instance_save(in, err);
 }
 
@@ -252,8 +252,10 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
 	r = pid_start_time(made.pid, &in->pid_start);
-	r = r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r))
-		: instance_save(in, err);
+	if (r < 0)
+		r = error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r));
+	else if (in->supervisor != (uint64_t)getpid()) /* one that dies with us need not be found after us */
+		r = instance_save(in, err);
 	if (r < 0) {
 		(void)container_delete(in, NULL); /* the first error is the one to tell */
 		while (waitpid(made.pid, NULL, 0) < 0 && errno == EINTR)

@@ -29,12 +29,17 @@ static const struct vm_engine *choose_named(const struct vm_engine *engine, char
 	return engine;
 }
 
+const struct vm_engine *vm_engine_named(int wanted)
+{
+	return wanted > ENGINE_AUTO && (size_t)wanted < ARRAY_LEN(by_plan) ? by_plan[wanted] : NULL;
+}
+
 const struct vm_engine *vm_engine_choose(int wanted, char *reason, size_t size, struct error *err)
 {
 	char refused[400] = "";
 
-	if (wanted > ENGINE_AUTO && (size_t)wanted < ARRAY_LEN(by_plan))
-		return choose_named(by_plan[wanted], reason, size, err);
+	if (vm_engine_named(wanted))
+		return choose_named(vm_engine_named(wanted), reason, size, err);
 	for (size_t i = 0; vm_engines[i]; i++) {
 		const struct vm_engine *engine = vm_engines[i];
 		size_t len = strlen(refused);

@@ -24,6 +24,7 @@ struct vm_disk {
 struct vm_config {
 	const char *name;       /* for messages and process titles */
 	const char *kernel_path, *initramfs_path;
+	const char *vmlinux_path; /* the same kernel unpacked, to be preferred where it boots faster; NULL: none */
 	const char *command_line; /* beside what the engine itself adds */
 	uint64_t memory_bytes;  /* a multiple of 2 MiB */
 	unsigned vcpus;
@@ -54,6 +55,9 @@ extern const struct vm_engine engine_kvm, engine_qemu;
 
 /* All engines, the preferred first; ends with NULL. */
 extern const struct vm_engine *const vm_engines[];
+
+/* The engine that wanted (enum plan_engine) names, whether it can run here or not; NULL for auto. */
+const struct vm_engine *vm_engine_named(int wanted);
 
 /*
  * The engine for wanted (enum plan_engine); auto is the first that this host can run. reason says why that one.

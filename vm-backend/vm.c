@@ -98,7 +98,6 @@ static int check_shared(const struct plan *plan, struct error *err)
 
 static int vm_check(const struct plan *plan, struct error *err)
 {
-	char reason[200];
 	int r = check_shared(plan, err);
 
 	if (r < 0)
@@ -115,9 +114,7 @@ static int vm_check(const struct plan *plan, struct error *err)
 	if (!plan->root.disk)
 		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none "
 				"for %s", plan->root.image ? plan->root.image : "this root");
-	if (plan->vm.engine == ENGINE_AUTO)
-		return 0; /* create() chooses, and says why when there is none: a probe costs milliseconds */
-	return vm_engine_choose(plan->vm.engine, reason, sizeof reason, err) ? 0 : -err->code;
+	return 0; /* create() chooses the engine, and says why when there is none: a probe costs milliseconds */
 }
 
 /* What create() gathers; everything but what went to the instance is closed at the end. */
@@ -138,12 +135,11 @@ static void creation_release(struct creation *c)
 	close_cleanup(&c->slave);
 }
 
+/* Asks the engines whether they can run here. */
 static int choose_engine(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
 	char reason[200];
 
-	if (!plan->vm.initramfs_path) /* check() comes before it is made */
-		return error_set(err, EINVAL, "vm.initramfs_path: missing");
 	c->engine = vm_engine_choose(plan->vm.engine, reason, sizeof reason, err);
 	if (!c->engine)
 		return -err->code;
@@ -152,6 +148,18 @@ static int choose_engine(const struct plan *plan, struct instance *in, struct cr
 	in->engine = xstrdup(c->engine->name);
 	in->engine_reason = xstrdup(reason);
 	return 0;
+}
+
+/*
+ * An engine that was asked for is started before it is probed: the probe then takes its time while the machine is made.
+ * Where there is a choice the probe must come first.
+ */
+static int take_engine(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	if (!plan->vm.initramfs_path) /* check() comes before it is made */
+		return error_set(err, EINVAL, "vm.initramfs_path: missing");
+	c->engine = vm_engine_named(plan->vm.engine);
+	return c->engine ? 0 : choose_engine(plan, in, c, err);
 }
 
 /*
@@ -176,7 +184,7 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = 0;
 	if (!c->cgroups.memory && !c->cgroups.cpu && !c->cgroups.pids)
 		return 0;
-	in->cgroup = xasprintf("bivalve/%s", in->id);
+	in->cgroup = xasprintf("bivalve-%s", in->id);
 	r = instance_save(in, err);
 	if (r == 0)
 		r = cgroup_create(&c->cgroups, in->cgroup, &outer, err);
@@ -310,7 +318,7 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 {
 	struct creation c = { .event_fd = -1, .start_fd = -1, .ready_read = -1, .ready_write = -1, .slave = -1,
 		.stdio = { stdio[0], stdio[1], stdio[2] } };
-	int r = choose_engine(plan, in, &c, err);
+	int r = take_engine(plan, in, &c, err);
 
 	if (r == 0)
 		r = make_cgroup(plan, in, &c, err);
@@ -320,6 +328,8 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = open_terminal(plan, in, &c, err);
 	if (r == 0)
 		r = fork_monitor(plan, in, &c, err);
+	if (r == 0 && plan->vm.engine != ENGINE_AUTO)
+		r = choose_engine(plan, in, &c, err);
 	if (r == 0)
 		r = await_machine(in, &c, err);
 	creation_release(&c);

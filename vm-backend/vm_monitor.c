@@ -360,6 +360,7 @@ static void describe_machine(const struct monitor *m, struct vm_config *config, 
 	*config = (struct vm_config){
 		.name = plan->id,
 		.kernel_path = plan->vm.kernel_path,
+		.vmlinux_path = plan->vm.vmlinux_path,
 		.initramfs_path = plan->vm.initramfs_path,
 		.command_line = verbose ? "panic=-1 reboot=t" : "panic=-1 reboot=t quiet",
 		.memory_bytes = (plan->vm.memory_bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP,

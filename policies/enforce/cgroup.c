@@ -135,8 +135,6 @@ static void describe_v1(struct cgroup *g, const struct cgroup_host *host, const 
 		if (res->pids)
 			add_u64(c, "pids.max", res->pids);
 	}
-	if (host->roots[CGROUP_CPUACCT][0])
-		(void)cgroup_add_controller(g, "cpuacct"); /* for the figures */
 	if (!host->cpu || (!res->cpu_quota_us && !res->cpu_weight))
 		return;
 	c = cgroup_add_controller(g, "cpu");

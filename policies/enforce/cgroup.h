@@ -8,7 +8,7 @@
 
 /*
  * Control groups on pure v1, hybrid (v1 controllers, v2 for naming) and pure v2 hosts, by libcgroup. Only memory,
- * cpu and pids are used. A group is named by its path below each hierarchy's root ("bivalve/<id>").
+ * cpu and pids are used. A group is named by its path below each hierarchy's root ("bivalve-<id>").
  */
 enum cgroup_layout { CGROUP_NONE, CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 

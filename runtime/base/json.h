@@ -27,6 +27,7 @@ struct json {
 	};
 	struct json **items;        /* arrays and objects, in document order */
 	size_t n_items;
+	struct json_chunk *chunks;  /* of the document itself: where all of it lies */
 };
 
 /* Parses text; name stands in errors ("policy.json:12: …"). Returns 0 and a tree for json_free(), or -EINVAL. */

@@ -68,7 +68,23 @@ int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_
 	return 0;
 }
 
-int file_write_atomic(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+static int rename_over(int dirfd, const char *from, const char *to)
+{
+	return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+}
+
+/* Whatever is not a first write or a swap falls back to the plain rename. */
+static int rename_or_swap(int dirfd, const char *from, const char *to)
+{
+	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EEXIST && renameat2(dirfd, from, dirfd, to, RENAME_EXCHANGE) == 0)
+		return unlinkat(dirfd, from, 0) < 0 ? -errno : 0;
+	return rename_over(dirfd, from, to);
+}
+
+static int write_and_place(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+		int (*place)(int dirfd, const char *from, const char *to), struct error *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
 	_cleanup_close_ int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -77,14 +93,24 @@ int file_write_atomic(int dirfd, const char *path, const void *data, size_t len,
 	if (fd < 0)
 		return error_sys(err, "cannot write %s", path);
 	r = fd_write_full(fd, data, len);
-	if (r == 0 && renameat(dirfd, tmp, dirfd, path) < 0)
-		r = -errno;
+	if (r == 0)
+		r = place(dirfd, tmp, path);
 	if (r < 0) {
 		(void)unlinkat(dirfd, tmp, 0); /* the write's error is the one to tell */
 		errno = -r;
 		return error_sys(err, "cannot write %s", path);
 	}
 	return 0;
+}
+
+int file_write_atomic(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+	return write_and_place(dirfd, path, data, len, mode, rename_over, err);
+}
+
+int file_write_volatile(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+	return write_and_place(dirfd, path, data, len, mode, rename_or_swap, err);
 }
 
 int file_write_once(int dirfd, const char *path, const char *text)

@@ -20,6 +20,12 @@ int file_read_at(int dirfd, const char *path, size_t max, char **ret_text, size_
 /* Writes path by a temporary file beside it and rename(2): whole or not at all. Returns 0 or -errno. */
 int file_write_atomic(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
+/*
+ * The same for files that need not survive a crash of the host (state in a run-time folder): what is replaced is
+ * swapped out and unlinked, since a rename over it makes ext4 flush the new data.
+ */
+int file_write_volatile(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+
 /* One write(2) of a small control file (procfs, cgroupfs). Returns 0 or -errno. */
 int file_write_once(int dirfd, const char *path, const char *text);
 

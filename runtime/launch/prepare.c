@@ -313,6 +313,7 @@ static int fill_vm(const struct launch_options *o, const char *store, struct pla
 		return r;
 	plan->vm.kernel = xstrdup(kernel.name);
 	plan->vm.kernel_path = xstrdup(kernel.path);
+	plan->vm.vmlinux_path = kernel.vmlinux_path ? xstrdup(kernel.vmlinux_path) : NULL;
 	kernel_release(&kernel);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * One run from an empty instance to a removed one.
  *
- *   claim folder → state.json → create → start → watch { events, signals, terminal, output, time } → account → delete
+ *   claim folder → create (→ state.json) → start → watch { events, signals, terminal, output, time } → account → delete
  *
  * The workload's side is one pid, one event socket and, with a terminal, one master: the loop is the same for both
  * shells. Whatever the event socket says is only believed where the pid's own exit status agrees.
@@ -252,8 +252,11 @@ static void watch_run(struct watch *w)
 	}
 }
 
-/* The instance's identity, written down before anything else is made. */
-static int begin(struct watch *w, const char *run_dir, struct error *err)
+/*
+ * The instance's identity. The backend's create writes it down before it makes what would outlive us; until then there
+ * is the folder alone.
+ */
+static void begin(struct watch *w, const char *run_dir)
 {
 	struct instance *in = &w->in;
 
@@ -266,7 +269,6 @@ static int begin(struct watch *w, const char *run_dir, struct error *err)
 	(void)pid_start_time(getpid(), &in->supervisor_start); /* /proc not mounted: the lock still tells */
 	in->created_ns = clock_wall_ns();
 	in->status = INSTANCE_CREATING;
-	return instance_save(in, err);
 }
 
 static int open_capture(struct watch *w, int workload[2], struct error *err)
@@ -302,9 +304,9 @@ static int create_and_start(struct watch *w, struct error *err)
 	if (r < 0)
 		return r;
 	report_mark(w->report, "created", 0);
+	r = w->backend->start(&w->in, err);
 	w->in.status = INSTANCE_RUNNING;
-	r = instance_save(&w->in, err);
-	return r < 0 ? r : w->backend->start(&w->in, err);
+	return r < 0 ? r : instance_save(&w->in, err); /* for `list` and `kill`, while the workload begins */
 }
 
 static const char *signal_name(int signo, char *buf, size_t size)
@@ -350,10 +352,10 @@ static int conclude(struct watch *w)
 
 static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 {
-	int r = begin(w, run_dir, err);
+	int r;
 
-	if (r == 0)
-		r = create_and_start(w, err);
+	begin(w, run_dir);
+	r = create_and_start(w, err);
 	if (r < 0)
 		return r;
 	if (w->io->terminal)

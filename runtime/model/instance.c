@@ -60,7 +60,7 @@ int instance_save(const struct instance *in, struct error *err)
 
 	record_write(w, NULL, &instance_type, in, false);
 	text = json_writer_finish(w, &len);
-	return file_write_atomic(AT_FDCWD, path, text, len, 0600, err);
+	return file_write_volatile(AT_FDCWD, path, text, len, 0600, err);
 }
 
 int instance_load(const char *run_dir, const char *id, struct instance *ret, struct error *err)

@@ -13,7 +13,7 @@ enum instance_status { INSTANCE_CREATING, INSTANCE_CREATED, INSTANCE_RUNNING, IN
 struct instance {
 	char *id, *backend;
 	char *dir;                    /* its folder; owned by the instance, removed with it */
-	char *cgroup;                 /* path below each hierarchy's root, "bivalve/<id>"; NULL: none */
+	char *cgroup;                 /* path below each hierarchy's root, "bivalve-<id>"; NULL: none */
 	int status;                   /* enum instance_status */
 	uint64_t pid, pid_start;      /* the host pid that exits with the workload's status */
 	uint64_t supervisor, supervisor_start; /* the launching process while it watches */

@@ -108,6 +108,7 @@ static const struct field vm_fields[] = {
 	{ ROW(plan_vm, kernel, FIELD_STRING) },
 	{ ROW(plan_vm, kernel_path, FIELD_STRING) },
 	{ ROW(plan_vm, initramfs_path, FIELD_STRING) },
+	{ ROW(plan_vm, vmlinux_path, FIELD_STRING) },
 	{ 0 },
 };
 static const struct record_type vm_type = { "vm", sizeof(struct plan_vm), vm_fields };

@@ -87,6 +87,7 @@ struct plan_vm {
 	int engine;              /* enum plan_engine */
 	char *kernel;            /* name in the kernel store */
 	char *kernel_path, *initramfs_path; /* files of this host */
+	char *vmlinux_path;      /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */
 };
 
 struct plan {

@@ -144,7 +144,7 @@ static int read_plan(struct guest *g, struct error *err)
 	strv_free(g->plan.root.lowers);
 	g->plan.root.lowers = NULL;
 	strv_push(&g->plan.root.lowers, xstrdup(GUEST_IMAGE));
-	g->cgroup = xasprintf("bivalve/%s", g->plan.id ? g->plan.id : "workload");
+	g->cgroup = xasprintf("bivalve-%s", g->plan.id ? g->plan.id : "workload");
 	return 0;
 }
 

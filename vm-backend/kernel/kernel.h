@@ -9,6 +9,7 @@
  *
  *   kernel.json   struct kernel
  *   kernel        the bzImage or ELF vmlinux
+ *   vmlinux       the same unpacked and reduced to what is loaded, if that could be made (kernel_unpack.h)
  *   modules/      what the guest loads before it can reach its disk and its agent port; flat, decompressed
  */
 struct kernel {
@@ -17,9 +18,11 @@ struct kernel {
 	char *format;           /* "bzImage" or "vmlinux" */
 	uint64_t size_bytes;    /* of the kernel file */
 	char **modules;         /* file names in modules/, in load order; empty: all drivers are built in */
+	bool unpacked;          /* vmlinux is there */
 	bool no_acpi;           /* its configuration has no ACPI: devices must stand on the command line */
 	uint64_t created_ns;    /* wall clock, when it was imported */
-	char *path;             /* the kernel file, absolute; not part of kernel.json */
+	char *path;             /* the kernel file, absolute; not part of kernel.json, nor is the next */
+	char *vmlinux_path;     /* NULL unless unpacked */
 };
 extern const struct record_type kernel_type;
 

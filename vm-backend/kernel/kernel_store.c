@@ -18,6 +18,7 @@
 #include "runtime/base/path.h"
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/kernel/kernel_modules.h"
+#include "vm-backend/kernel/kernel_unpack.h"
 
 enum { MAX_JSON_BYTES = 1 << 20, MAX_CONFIG_BYTES = 16 << 20, MAX_NAME = 64, MAX_KERNELS = 1000 };
 
@@ -29,6 +30,7 @@ static const struct field kernel_fields[] = {
 	{ ROW(format, FIELD_STRING), .required = true },
 	{ ROW(size_bytes, FIELD_UINT) },
 	{ ROW(modules, FIELD_STRINGS) },
+	{ ROW(unpacked, FIELD_BOOL) },
 	{ ROW(no_acpi, FIELD_BOOL) },
 	{ ROW(created_ns, FIELD_UINT) },
 	{ 0 },
@@ -54,6 +56,7 @@ static int no_such_kernel(const char *store, const char *name, struct error *err
 void kernel_release(struct kernel *kernel)
 {
 	free(steal_ptr(kernel->path));
+	free(steal_ptr(kernel->vmlinux_path));
 	record_release(&kernel_type, kernel);
 }
 
@@ -170,7 +173,7 @@ static int fill_modules(struct import *im, int dirfd, struct error *err)
 	return 0;
 }
 
-/* Writes kernel, modules/ and kernel.json into the open folder. */
+/* Writes kernel, vmlinux, modules/ and kernel.json into the open folder. */
 static int fill(struct import *im, int dirfd, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -178,6 +181,8 @@ static int fill(struct import *im, int dirfd, struct error *err)
 	size_t len;
 	int r = kernel_copy_file(im->kernel_file, dirfd, "kernel", err);
 
+	if (r == 0)
+		im->kernel.unpacked = kernel_unpack(im->kernel_file, dirfd, "vmlinux") == 0; /* else all boot kernel */
 	if (r == 0 && im->tree)
 		r = fill_modules(im, dirfd, err);
 	if (r < 0)
@@ -250,6 +255,8 @@ static int read_kernel(const char *store, const char *name, struct kernel *ret, 
 	free(kernel.name);
 	kernel.name = xstrdup(name); /* the folder's name counts: a user may have renamed it */
 	kernel.path = xasprintf("%s/kernels/%s/kernel", store, name);
+	if (kernel.unpacked)
+		kernel.vmlinux_path = xasprintf("%s/kernels/%s/vmlinux", store, name);
 	*ret = kernel;
 	return 0;
 }

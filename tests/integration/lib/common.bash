@@ -56,7 +56,7 @@ launch_exec() {
 
 # The cgroups of this run's instances, in whichever hierarchy.
 our_cgroups() {
-	find /sys/fs/cgroup -maxdepth 4 -type d -path '*/bivalve/*' -name "$1*" 2>/dev/null
+	find /sys/fs/cgroup -maxdepth 3 -type d -name "bivalve-$1*" 2>/dev/null
 }
 
 # nothing_left NAME: no folder, cgroup or process of instances called NAME…

@@ -42,7 +42,8 @@ struct arch_entry {
 	uint64_t rip, rsi, rbx;
 	bool protected_mode;            /* 32-bit, by PVH; else 64-bit */
 };
-int arch_load(struct machine *machine, int kernel_fd, int initramfs_fd, const char *command_line, struct error *err);
+int arch_load(struct machine *machine, int kernel_fd, const char *kernel_path, int initramfs_fd,
+		const char *command_line, struct error *err);
 
 /* Gives a vCPU its identity and, if it is the first, its registers at the kernel's entry. */
 int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct error *err);

@@ -130,9 +130,9 @@ static int write_tables(const struct machine *machine, gpa_t *ret_rsdp, struct e
 	return 0;
 }
 
-static int load_kernel(const struct machine *machine, int fd, struct kernel_image *image, struct error *err)
+static int load_kernel(const struct machine *machine, int fd, const char *path, struct kernel_image *image,
+		struct error *err)
 {
-	const char *path = machine->config->kernel_path;
 	int r = bzimage_load(fd, path, &machine->memory, image, err);
 
 	if (r == 0)
@@ -142,12 +142,13 @@ static int load_kernel(const struct machine *machine, int fd, struct kernel_imag
 	return r < 0 ? r : 0;
 }
 
-int arch_load(struct machine *machine, int kernel_fd, int initramfs_fd, const char *command_line, struct error *err)
+int arch_load(struct machine *machine, int kernel_fd, const char *kernel_path, int initramfs_fd,
+		const char *command_line, struct error *err)
 {
 	struct kernel_image image;
 	struct layout layout = { 0 };
 	size_t len = strlen(command_line) + 1;
-	int r = load_kernel(machine, kernel_fd, &image, err);
+	int r = load_kernel(machine, kernel_fd, kernel_path, &image, err);
 
 	if (r < 0)
 		return r;
