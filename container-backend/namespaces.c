@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The namespaces of a plan: making them and giving them their first content. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <net/if.h>
 #include <sched.h>
@@ -42,8 +43,11 @@ int namespaces_required(const struct plan *plan, struct error *err)
 
 int namespaces_check(const struct plan *plan, struct error *err)
 {
+	_cleanup_close_ int dir = open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
 	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
-		if (plan->namespaces & namespaces[i].plan && access(namespaces[i].file, F_OK) < 0)
+		if (plan->namespaces & namespaces[i].plan &&
+				faccessat(dir, strrchr(namespaces[i].file, '/') + 1, F_OK, 0) < 0)
 			return error_set(err, EOPNOTSUPP, "namespaces: this kernel has no %s namespaces",
 					namespaces[i].name);
 	return namespaces_required(plan, err);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,12 +31,31 @@
 enum { PATH_MAX_LEN = CGROUP_ROOT_MAX + 192, MAX_DEPTH = 16 };
 static const uint64_t remove_timeout_ns = UINT64_C(5000000000);
 
+/*
+ * The library's table of mounts is 820 KB, which its start sets to zero: 200 page faults, a tenth of a launch's CPU
+ * time. Where it is linked in statically its symbol is known here, and one call (Linux 5.14) makes the pages at once.
+ */
+extern char cg_mount_table[] __attribute__((weak));
+enum { LIBRARY_TABLE_BYTES = 0xc8000 };
+
+static void populate_library_table(void)
+{
+	uintptr_t start = ((uintptr_t)cg_mount_table + 4095) & ~(uintptr_t)4095;
+
+	if (cg_mount_table)
+		(void)madvise((void *)start, LIBRARY_TABLE_BYTES - 4096, MADV_POPULATE_WRITE); /* else they fault */
+}
+
 /* The library fills its tables once per process; a second call costs as much again. Its state, not ours. */
 static int library_init(struct error *err)
 {
 	static bool done;
-	int r = done ? 0 : cgroup_init();
+	int r;
 
+	if (done)
+		return 0;
+	populate_library_table();
+	r = cgroup_init();
 	if (r)
 		return error_set(err, EIO, "libcgroup cannot read this host's control groups: %s", cgroup_strerror(r));
 	done = true;

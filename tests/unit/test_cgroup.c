@@ -103,7 +103,8 @@ static void test_forks(const struct cgroup_host *host)
 			WEXITSTATUS(status));
 	cgroup_stats(host, group, &stats);
 	ok(stats.pids_denied >= 1, "denied forks are counted: %ju", (uintmax_t)stats.pids_denied);
-	ok(stats.cpu_user_us + stats.cpu_system_us > 1000, "CPU time is counted: %ju + %ju us",
+	/* v1 would need a group more for it: there the figures come from wait4(2). */
+	ok(host->layout != CGROUP_V2 || stats.cpu_user_us + stats.cpu_system_us > 1000, "CPU time is counted: %ju + %ju us",
 			(uintmax_t)stats.cpu_user_us, (uintmax_t)stats.cpu_system_us);
 }
 

@@ -414,8 +414,6 @@ static void test_limits(void)
 	plan.process.argv = shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do sleep 100 & done; echo made");
 	ok(run(&plan, &r, &err) == 0 && r.report.pids_denied >= 1 && WEXITSTATUS(r.status), "processes: %ju denied",
 			(uintmax_t)r.report.pids_denied);
-	ok(r.report.cpu_user_us + r.report.cpu_system_us > 0, "CPU time: %ju us",
-			(uintmax_t)(r.report.cpu_user_us + r.report.cpu_system_us));
 	plan.mounts = &(struct plan_mount){ .destination = (char *)"/sys/fs/cgroup", .type = (char *)"cgroup" };
 	plan.n_mounts = 1;
 	plan.process.argv = shell("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>&-;"
