@@ -68,18 +68,29 @@ static bool has_filesystem(const char *name)
 	return false;
 }
 
+/* What this host's control groups are, looked at once: a launch asks four times, and they do not change under it. */
+static const struct cgroup_host *groups_of_host(void)
+{
+	static struct cgroup_host host;
+	static bool known;
+
+	if (!known)
+		cgroup_probe(&host);
+	known = true;
+	return &host;
+}
+
 static void probe_cgroups(struct json_writer *w)
 {
-	struct cgroup_host host;
+	const struct cgroup_host *host = groups_of_host();
 
-	cgroup_probe(&host);
 	json_begin_object(w, "cgroup");
-	json_put_string(w, "layout", cgroup_layout_name(host.layout));
-	json_put_bool(w, "memory", host.memory);
-	json_put_bool(w, "swap", host.swap);
-	json_put_bool(w, "cpu", host.cpu);
-	json_put_bool(w, "pids", host.pids);
-	json_put_bool(w, "freezer", host.freezer);
+	json_put_string(w, "layout", cgroup_layout_name(host->layout));
+	json_put_bool(w, "memory", host->memory);
+	json_put_bool(w, "swap", host->swap);
+	json_put_bool(w, "cpu", host->cpu);
+	json_put_bool(w, "pids", host->pids);
+	json_put_bool(w, "freezer", host->freezer);
 	json_end(w);
 }
 
@@ -175,7 +186,6 @@ static int check_paths(char *const *paths, const char *field, struct error *err)
 
 static int container_check(const struct plan *plan, struct error *err)
 {
-	struct cgroup_host host;
 	int r = namespaces_check(plan, err);
 
 	if (r == 0)
@@ -194,10 +204,9 @@ static int container_check(const struct plan *plan, struct error *err)
 		r = check_paths(plan->readonly_paths, "readonly_paths", err);
 	if (r < 0)
 		return r;
-	cgroup_probe(&host);
-	if (!cgroup_usable(&host) && mounts_need_cgroup(plan))
+	if (!cgroup_usable(groups_of_host()) && mounts_need_cgroup(plan))
 		return error_set(err, EOPNOTSUPP, "mounts: type: cgroup: no control group that this user may write to");
-	return cgroup_check(&host, &plan->resources, err);
+	return cgroup_check(groups_of_host(), &plan->resources, err);
 }
 
 /* The two channels to the child: events from it, the word to start to it. Ours are in in->live. */
@@ -217,10 +226,9 @@ static int open_channels(struct instance *in, int *ret_event, int *ret_start, st
 }
 
 /* The group's name goes to disk before the group exists. */
-static int name_group(struct instance *in, struct cgroup_host *ret_host, struct error *err)
+static int name_group(struct instance *in, struct error *err)
 {
-	cgroup_probe(ret_host);
-	if (!cgroup_usable(ret_host))
+	if (!cgroup_usable(groups_of_host()))
 		return 0;
 	free(in->cgroup);
 	in->cgroup = xasprintf("bivalve-%s", in->id);
@@ -232,14 +240,13 @@ static int container_delete(const struct instance *in, struct error *err);
 static int container_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
 {
 	_cleanup_close_ int event_fd = -1, start_fd = -1;
-	struct cgroup_host host;
 	struct spawn_result made;
 	int r = open_channels(in, &event_fd, &start_fd, err);
 
 	if (r == 0)
-		r = name_group(in, &host, err);
+		r = name_group(in, err);
 	if (r == 0) {
-		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = &host,
+		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = groups_of_host(),
 			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
 			.die_with_parent = in->supervisor == (uint64_t)getpid() };
@@ -303,13 +310,11 @@ static int container_kill(const struct instance *in, int signo, struct error *er
 
 static void container_account(const struct instance *in, struct report *report)
 {
-	struct cgroup_host host;
 	struct cgroup_stats stats;
 
 	if (!in->cgroup)
 		return;
-	cgroup_probe(&host);
-	cgroup_stats(&host, in->cgroup, &stats);
+	cgroup_stats(groups_of_host(), in->cgroup, &stats);
 	/* The group counts the workload's every process, also those that nobody reaped, and its page cache. */
 	if (stats.cpu_user_us || stats.cpu_system_us) {
 		report->cpu_user_us = stats.cpu_user_us;
@@ -324,7 +329,6 @@ static void container_account(const struct instance *in, struct report *report)
 static int container_delete(const struct instance *in, struct error *err)
 {
 	_cleanup_close_ int fd = open_process(in);
-	struct cgroup_host host;
 
 	if (fd >= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -335,8 +339,7 @@ static int container_delete(const struct instance *in, struct error *err)
 	}
 	if (!in->cgroup)
 		return 0;
-	cgroup_probe(&host);
-	return cgroup_destroy(&host, in->cgroup, err);
+	return cgroup_destroy(groups_of_host(), in->cgroup, err);
 }
 
 const struct backend container_backend = {
