@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The few modules of a distribution's kernel that a guest needs, with what they depend on. */
+#include <elf.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -167,6 +170,58 @@ static int unpack_file(const char *program, const char *source, int dirfd, const
 	if (status)
 		return error_set(err, EINVAL, "%s: %s cannot unpack it", source, program);
 	return 0;
+}
+
+/* Without the signature at its end; the new length. Documentation/admin-guide/module-signing.rst. */
+static size_t cut_signature(const char *data, size_t len)
+{
+	static const char magic[] = "~Module signature appended~\n";
+	enum { MAGIC = sizeof magic - 1, INFO = 12, LENGTH = 8 }; /* struct module_signature, its sig_len */
+	uint32_t bytes;
+
+	if (len < MAGIC + INFO || memcmp(data + len - MAGIC, magic, MAGIC))
+		return len;
+	memcpy(&bytes, data + len - MAGIC - INFO + LENGTH, sizeof bytes);
+	bytes = be32toh(bytes);
+	return bytes > len - MAGIC - INFO ? len : len - MAGIC - INFO - bytes;
+}
+
+/* Makes the headers of the sections with type information (BTF) those of empty sections without a name. */
+static void hide_types(char *data, size_t len)
+{
+	Elf64_Ehdr elf;
+	Elf64_Shdr names, section;
+
+	if (len < sizeof elf)
+		return;
+	memcpy(&elf, data, sizeof elf);
+	if (memcmp(elf.e_ident, ELFMAG, SELFMAG) || elf.e_shentsize != sizeof section || elf.e_shoff > len ||
+			elf.e_shnum > (len - elf.e_shoff) / sizeof section || elf.e_shstrndx >= elf.e_shnum)
+		return;
+	memcpy(&names, data + elf.e_shoff + elf.e_shstrndx * sizeof names, sizeof names);
+	if (names.sh_offset > len || names.sh_size > len - names.sh_offset)
+		return;
+	for (size_t i = 1; i < elf.e_shnum; i++) {
+		char *at = data + elf.e_shoff + i * sizeof section;
+
+		memcpy(&section, at, sizeof section);
+		if (section.sh_name < names.sh_size && names.sh_size - section.sh_name >= sizeof ".BTF" &&
+				memcmp(data + names.sh_offset + section.sh_name, ".BTF", sizeof ".BTF") == 0)
+			memset(at, 0, sizeof section); /* type SHT_NULL */
+	}
+}
+
+int kernel_module_trim(int dirfd, const char *name, struct error *err)
+{
+	_cleanup_free_ char *data = NULL;
+	size_t len;
+	int r = file_read_at(dirfd, name, MAX_INDEX_BYTES, &data, &len, err);
+
+	if (r < 0)
+		return r;
+	len = cut_signature(data, len);
+	hide_types(data, len);
+	return file_write_atomic(dirfd, name, data, len, 0644, err);
 }
 
 int kernel_module_copy(const char *tree, const char *path, int dirfd, char **ret_name, struct error *err)

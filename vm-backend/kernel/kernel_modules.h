@@ -17,6 +17,13 @@ int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err
  */
 int kernel_module_copy(const char *tree, const char *path, int dirfd, char **ret_name, struct error *err);
 
+/*
+ * Takes from a copied module what costs the guest time at each load and is of no use to it: the signature, which proves
+ * nothing when the kernel that would judge it comes the same way, and the BTF, which only BPF programs about this very
+ * module need. Not for a kernel that insists on signatures.
+ */
+int kernel_module_trim(int dirfd, const char *name, struct error *err);
+
 /* Copies a whole file as dirfd/name, with holes filled and mode 0644. */
 int kernel_copy_file(const char *source, int dirfd, const char *name, struct error *err);
 

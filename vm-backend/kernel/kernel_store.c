@@ -110,14 +110,14 @@ static int inspect_folder(struct import *im, struct error *err)
 	return 0;
 }
 
-/* Whether the configuration beside the kernel says that ACPI is off; unknown counts as on. */
-static bool lacks_acpi(const char *source)
+/* Whether the configuration beside the kernel is known and has not this line, which begins with a newline. */
+static bool config_lacks(const char *source, const char *line)
 {
 	_cleanup_free_ char *path = xasprintf("%s/config", source), *text = NULL;
 
 	if (file_read_at(AT_FDCWD, path, MAX_CONFIG_BYTES, &text, NULL, NULL) < 0)
 		return false;
-	return strstr(text, "CONFIG_") && !strstr(text, "\nCONFIG_ACPI=y");
+	return strstr(text, "CONFIG_") && !strstr(text, line);
 }
 
 static int inspect(struct import *im, const char *name, struct error *err)
@@ -144,7 +144,7 @@ static int inspect(struct import *im, const char *name, struct error *err)
 	im->kernel.name = xstrdup(name);
 	im->kernel.format = xstrdup(format == KERNEL_BZIMAGE ? "bzImage" : "vmlinux");
 	im->kernel.size_bytes = (uint64_t)st.st_size;
-	im->kernel.no_acpi = lacks_acpi(im->source);
+	im->kernel.no_acpi = config_lacks(im->source, "\nCONFIG_ACPI=y");
 	im->kernel.created_ns = clock_wall_ns();
 	return 0;
 }
@@ -153,6 +153,9 @@ static int fill_modules(struct import *im, int dirfd, struct error *err)
 {
 	_cleanup_strv_ char **paths = NULL;
 	_cleanup_close_ int modules = -1;
+	bool trim = config_lacks(im->source, "\nCONFIG_MODULE_SIG_FORCE=y") &&
+			config_lacks(im->source, "\nCONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y") &&
+			config_lacks(im->source, "\nCONFIG_LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY=y");
 	int r = kernel_modules_select(im->tree, &paths, err);
 
 	if (r < 0)
@@ -169,6 +172,9 @@ static int fill_modules(struct import *im, int dirfd, struct error *err)
 		if (r < 0)
 			return r;
 		strv_push(&im->kernel.modules, name);
+		r = trim ? kernel_module_trim(modules, name, err) : 0;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
