@@ -645,6 +645,8 @@ refuses_entry() {
 	[[ $stderr == *"cannot write to the store $BATS_TEST_TMPDIR/file/store"* ]]
 	mkdir "$BATS_TEST_TMPDIR/roots"
 	roots=$BATS_TEST_TMPDIR/roots/store
+	cp "$BIVALVE_IMAGE" "$BATS_TEST_TMPDIR/bivalve-image" # where another user can reach it
+	BIVALVE_IMAGE=$BATS_TEST_TMPDIR/bivalve-image
 	run --separate-stderr as_user env BIVALVE_STORE="$roots" "$BIVALVE_IMAGE" import root.tar x
 	[ "$status" -eq 125 ]
 	[ "${#stderr_lines[@]}" -eq 1 ]
