@@ -123,7 +123,8 @@ int qemu_jail_enter(const struct vm_config *config)
 {
 	/* Reading stays: root may have a store in a folder that is another user's. Execution grants nothing else. */
 	for (int cap = 0; geteuid() == 0 && cap <= CAP_LAST_CAP; cap++)
-		if (cap != CAP_DAC_READ_SEARCH && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+		if (cap != CAP_DAC_READ_SEARCH && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+				errno != EINVAL && errno != EPERM) /* without CAP_SETPCAP: no_new_privs does it */
 			return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;

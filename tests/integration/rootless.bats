@@ -54,7 +54,8 @@ as_user() {
 
 @test "a microVM without root, memory limit and all" {
 	"$BIVALVE" doctor --json | jq -e .vm > /dev/null || need vm "no engine can run a microVM here"
-	as_user kernel import "$BUILD/kernel/debian-cloud" debian-cloud
+	cp -r "$BUILD/kernel/debian-cloud" "$USER_HOME/kernel" # where another user can reach it
+	as_user kernel import "$USER_HOME/kernel" debian-cloud
 	run as_user launch --vm -m 64m busybox sh -c 'id -u; grep -c . /proc/self/cgroup'
 	echo "$output"
 	[ "$status" -eq 0 ]

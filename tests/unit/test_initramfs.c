@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel store and the initramfs: what is taken, what is refused, and the archive's bytes. */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "tests/unit/tap.h"
+#include "vm-backend/arch/x86_64/kernel_image.h"
 #include "vm-backend/kernel/cpio.h"
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/kernel/kernel_modules.h"
@@ -216,6 +218,150 @@ static void test_store(void)
 	ok(kernel_load(store, "first", &kernel, &err) == -ENOENT, "and gone");
 }
 
+enum { ELF_BYTES = 1 << 20, DATA_AT = 0x1000, GAP_AT = DATA_AT + 0x2000, TAIL_AT = GAP_AT + 0x40000 };
+
+/* A vmlinux for address 16 MiB: two pages, 256 KiB of zeroes, a tail that ends within a page, 1 MiB of .bss. */
+static void make_vmlinux(uint8_t *elf, uint16_t machine)
+{
+	const Elf64_Ehdr head = { .e_ident = ELFMAG "\2\1\1", .e_type = ET_EXEC, .e_machine = machine,
+		.e_entry = 0x1000010, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1 };
+	const Elf64_Phdr load = { .p_type = PT_LOAD, .p_offset = DATA_AT, .p_vaddr = 0xffffffff81000000,
+		.p_paddr = 0x1000000, .p_filesz = TAIL_AT + 100 - DATA_AT, .p_memsz = 2 << 20 };
+
+	memset(elf, 0, ELF_BYTES);
+	memcpy(elf, &head, sizeof head);
+	memcpy(elf + sizeof head, &load, sizeof load);
+	memset(elf + DATA_AT, 0xaa, GAP_AT - DATA_AT);
+	memset(elf + TAIL_AT, 0xbb, 100);
+}
+
+/* source/name as a bzImage whose payload is what `program` makes of the bytes. */
+static void put_packed(const char *name, const char *program, const void *data, size_t bytes, uint32_t claimed)
+{
+	_cleanup_free_ char *plain = in_root("plain"), *packed = in_root("packed"), *command = NULL, *payload = NULL;
+	uint8_t *image = xcalloc(1, 2 * ELF_BYTES);
+	const uint32_t offset = 0x300;
+	size_t len;
+
+	put("plain", data, bytes);
+	command = xasprintf("%s -c <%s >%s", program, plain, packed);
+	if (system(command) != 0 || file_read_at(AT_FDCWD, packed, ELF_BYTES, &payload, &len, NULL) < 0)
+		exit(99);
+	if (strncmp(program, "gzip", 4))
+		len += 4; /* the kernel's build notes the size behind it */
+	memcpy(image + 0x202, "HdrS", 4);
+	image[0x1fe] = 0x55;
+	image[0x1ff] = 0xaa;
+	image[0x1f1] = 1;
+	image[0x206] = 0x0f;
+	image[0x207] = 0x02;
+	memcpy(image + 0x248, &offset, 4);
+	memcpy(image + 0x24c, claimed ? &claimed : &(uint32_t){ (uint32_t)len }, 4);
+	memcpy(image + 1024 + offset, payload, len - (strncmp(program, "gzip", 4) ? 4 : 0));
+	put(name, image, 1024 + offset + len);
+	free(image);
+}
+
+static void check_unpacked(const char *store, const char *source, const char *how)
+{
+	struct kernel kernel = { 0 };
+	struct vm_memory memory;
+	struct kernel_image image;
+	struct error err = { 0 };
+	const uint8_t *ram;
+	struct stat st;
+	int fd;
+
+	ok(kernel_import(store, source, "packed", &err) == 0 && kernel_load(store, "packed", &kernel, &err) == 0 &&
+			kernel.unpacked && kernel.vmlinux_path, "%s: unpacked (%s)", how, err.message);
+	fd = open(kernel.vmlinux_path ? kernel.vmlinux_path : "", O_RDONLY);
+	ok(fd >= 0 && fstat(fd, &st) == 0 && st.st_size < 0x8000, "%s: without the zeroes", how);
+	if (vm_memory_map(&memory, 64 << 20, &err) < 0)
+		exit(99);
+	ok(elf_load(fd, "vmlinux", &memory, &image, &err) == 1 && image.entry == 0x1000010 && image.end == 0x1200000,
+			"%s: loads (%s)", how, err.message);
+	ram = vm_memory_at(&memory, 0x1000000, 2 << 20);
+	ok(ram[0] == 0xaa && ram[0x1fff] == 0xaa && ram[0x2000] == 0 && ram[0x41fff] == 0 && ram[0x42000] == 0xbb &&
+			ram[0x42063] == 0xbb && ram[0x42064] == 0, "%s: to the same bytes", how);
+	vm_memory_release(&memory);
+	kernel_release(&kernel);
+	(void)close(fd); /* only read */
+}
+
+static void test_unpacking(void)
+{
+	static const char *const programs[] = { "gzip", "xz --check=crc32", "lz4 -l", "zstd", "bzip2", "lzop" };
+	_cleanup_free_ char *store = in_root("store"), *packed = in_root("bz"), *elf = xcalloc(1, ELF_BYTES);
+	struct kernel kernel = { 0 };
+	struct error err = { 0 };
+
+	make_vmlinux((uint8_t *)elf, EM_X86_64);
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		_cleanup_free_ char *is_there = xasprintf("command -v %.*s >/dev/null",
+				(int)strcspn(programs[i], " "), programs[i]);
+
+		if (system(is_there) != 0) {
+			skip("no %s", programs[i]);
+			continue;
+		}
+		put_packed("bz", programs[i], elf, ELF_BYTES, 0);
+		check_unpacked(store, packed, programs[i]);
+	}
+	put("bz", elf, ELF_BYTES);
+	check_unpacked(store, packed, "an ELF");
+
+	put_packed("bz", "gzip", elf, ELF_BYTES, 0x7fffffff);
+	ok(kernel_import(store, packed, "packed", &err) == 0 && kernel_load(store, "packed", &kernel, &err) == 0 &&
+			!kernel.unpacked && !kernel.vmlinux_path, "a payload beyond the end: only the bzImage is kept");
+	kernel_release(&kernel);
+	put_packed("bz", "gzip", elf + DATA_AT, 0x1000, 0);
+	ok(kernel_import(store, packed, "packed", &err) == 0 && kernel_load(store, "packed", &kernel, &err) == 0 &&
+			!kernel.unpacked, "a payload that is no ELF: likewise");
+	kernel_release(&kernel);
+	make_vmlinux((uint8_t *)elf, EM_AARCH64);
+	put_packed("bz", "gzip", elf, ELF_BYTES, 0);
+	ok(kernel_import(store, packed, "packed", &err) == 0 && kernel_load(store, "packed", &kernel, &err) == 0 &&
+			!kernel.unpacked, "another machine's: likewise");
+	kernel_release(&kernel);
+}
+
+static void test_trimming(void)
+{
+	static const char signature[] = "SIG\0\0\0\0\0\0\0\0\0\0\0\3~Module signature appended~\n";
+	static const char names[] = "\0.BTF\0.text\0.BTF_ids";
+	const Elf64_Ehdr head = { .e_ident = ELFMAG "\2\1\1", .e_shoff = 0x40 + sizeof names, .e_shnum = 5,
+		.e_shentsize = sizeof(Elf64_Shdr), .e_shstrndx = 4 };
+	const Elf64_Shdr sections[5] = { { 0 }, { .sh_name = 1, .sh_type = SHT_PROGBITS },
+		{ .sh_name = 6, .sh_type = SHT_PROGBITS }, { .sh_name = 12, .sh_type = SHT_PROGBITS },
+		{ .sh_type = SHT_STRTAB, .sh_offset = 0x40, .sh_size = sizeof names } };
+	enum { BODY = 0x40 + sizeof names + sizeof sections };
+	_cleanup_free_ char *text = NULL, *path = in_root("trim/m.ko");
+	char module[BODY + sizeof signature - 1];
+	struct error err = { 0 };
+	Elf64_Shdr after[5];
+	size_t len;
+
+	memcpy(module, &head, sizeof head);
+	memcpy(module + 0x40, names, sizeof names);
+	memcpy(module + 0x40 + sizeof names, sections, sizeof sections);
+	memcpy(module + BODY, signature, sizeof signature - 1);
+	put("trim/m.ko", module, sizeof module);
+	ok(kernel_module_trim(AT_FDCWD, path, &err) == 0 &&
+			file_read_at(AT_FDCWD, path, 1 << 20, &text, &len, &err) == 0 && len == BODY,
+			"a module's signature is cut off (%s)", err.message);
+	memcpy(after, text + 0x40 + sizeof names, sizeof after);
+	ok(after[1].sh_type == SHT_NULL && after[1].sh_name == 0 && after[2].sh_type == SHT_PROGBITS &&
+			after[3].sh_type == SHT_PROGBITS && after[4].sh_type == SHT_STRTAB, "its BTF is hidden, and no more");
+	free(steal_ptr(text));
+	module[sizeof module - 30] = 0x7f; /* a signature longer than the file */
+	module[sizeof module - 31] = 0x7f;
+	module[sizeof module - 32] = 0x7f;
+	put("trim/m.ko", module, sizeof module);
+	ok(kernel_module_trim(AT_FDCWD, path, &err) == 0 &&
+			file_read_at(AT_FDCWD, path, 1 << 20, &text, &len, &err) == 0 && len == sizeof module,
+			"a signature of a false length stays");
+}
+
 int main(void)
 {
 	if (!mkdtemp(root))
@@ -225,6 +371,8 @@ int main(void)
 	test_missing_module();
 	test_refusals();
 	test_store();
+	test_unpacking();
+	test_trimming();
 	(void)path_remove_tree(AT_FDCWD, root, NULL); /* a left-over in /tmp is no failure */
 	return tap_done();
 }
