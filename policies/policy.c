@@ -68,7 +68,8 @@ static int unknown_preset(const char *name, struct error *err)
 		return error_set(err, EINVAL, "no preset is called \"%s\": did you mean \"%s\"?", name, near);
 	for (const char *const *p = policy_presets(); *p; p++)
 		(void)snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", *p);
-	return error_set(err, EINVAL, "no preset is called \"%s\": one of %s, or a file (FILE.json, ./FILE)", name, list);
+	return error_set(err, EINVAL,
+		"no preset is called \"%s\": one of %s, or a file (FILE.json, ./FILE)", name, list);
 }
 
 /* Finds the document and names the link; reads nothing yet. */

@@ -129,7 +129,8 @@ static int read_argument(const struct document *d, const struct json *j, struct 
 	if (!json_get(j, "index") || !json_get(j, "op") || !json_get(j, "value"))
 		return schema_refuse(d, j, err, "\"index\", \"op\" and \"value\" are required");
 	if ((arg->compare == SECCOMP_MASKED_EQ) != (json_get(j, "value_two") != NULL))
-		return schema_refuse(d, j, err, "\"value_two\" belongs to \"masked_eq\": (argument & value) == value_two");
+		return schema_refuse(d, j, err,
+			"\"value_two\" belongs to \"masked_eq\": (argument & value) == value_two");
 	if (arg->compare == SECCOMP_MASKED_EQ && (arg->value_two & ~arg->value) != 0)
 		return schema_refuse(d, j, err, "\"value_two\" has bits outside the mask: it would never match");
 	return 0;
@@ -217,7 +218,8 @@ static int append_rules(const struct document *d, const struct json *j, struct s
 	if (r < 0)
 		return r;
 	if (j->n_items + profile->n_rules > MAX_RULES)
-		return schema_refuse(d, j, err, "%zu rules in all: at most %d", j->n_items + profile->n_rules, MAX_RULES);
+		return schema_refuse(d, j, err, "%zu rules in all: at most %d",
+			j->n_items + profile->n_rules, MAX_RULES);
 	profile->rules = xreallocarray(profile->rules, profile->n_rules + j->n_items, sizeof *profile->rules);
 	for (size_t i = 0; i < j->n_items; i++) {
 		struct seccomp_rule rule = { 0 };

@@ -112,8 +112,10 @@ static int check_rule(const struct seccomp_rule *rule, struct error *err)
 		if (arg->compare < 0 || (size_t)arg->compare >= ARRAY_LEN(compares))
 			return error_set(err, EINVAL, "seccomp: %s: unknown comparison %d", first, arg->compare);
 		if (arg->compare == SECCOMP_MASKED_EQ && (arg->value_two & ~arg->value) != 0)
-			return error_set(err, EINVAL, "seccomp: %s: argument %llu: the value has bits outside its mask: "
-					"no call would ever match", first, (unsigned long long)arg->index);
+			return error_set(err, EINVAL,
+				"seccomp: %s: argument %llu: the value has bits outside its mask: "
+				"no call would ever match",
+				first, (unsigned long long)arg->index);
 	}
 	return 0;
 }
@@ -302,9 +304,10 @@ static int settle_group(struct seccomp_entry *group, size_t n, uint32_t default_
 	for (size_t i = first; i < n; i++)
 		for (size_t j = first; j < i; j++)
 			if (group[i].action != group[j].action && !disjoint(&group[i], &group[j]))
-				return error_set(err, EINVAL, "seccomp: %s: two rules of different actions can apply to "
-						"one call: give them conditions that exclude each other",
-						group[i].name);
+				return error_set(err, EINVAL,
+					"seccomp: %s: two rules of different actions can apply to "
+					"one call: give them conditions that exclude each other",
+					group[i].name);
 	*ret_first = first;
 	return 0;
 }

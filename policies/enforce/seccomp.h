@@ -20,7 +20,8 @@ struct seccomp_rule {
 	uint64_t error;                   /* ERRNO: errno value; 0: EPERM */
 	struct seccomp_argument *arguments;
 	size_t n_arguments;
-	uint64_t capability;              /* applies only when the process is granted this capability (number + 1); 0: always */
+	uint64_t
+		capability; /* applies only when the process is granted this capability (number + 1); 0: always */
 	bool without_capability;          /* the other way round: only when it is not granted */
 };
 struct seccomp_profile {

@@ -182,10 +182,11 @@ int seccomp_verify(const struct bytes *program, uint32_t arch, const struct secc
 	for (uint64_t i = 0; i < (total < MAX_TRIES ? total : MAX_TRIES); i++) {
 		take(&s, step == 1 ? i : i * step % total, &data);
 		if (run(program, &data) != expected(group, n, &data, default_action))
-			return error_set(err, EINVAL, "seccomp: %s: libseccomp makes something else of these conditions "
-					"(arguments %#llx, %#llx, %#llx…): write them more simply", group[0].name,
-					(unsigned long long)data.args[0], (unsigned long long)data.args[1],
-					(unsigned long long)data.args[2]);
+			return error_set(err, EINVAL,
+				"seccomp: %s: libseccomp makes something else of these conditions "
+				"(arguments %#llx, %#llx, %#llx…): write them more simply",
+				group[0].name, (unsigned long long)data.args[0],
+				(unsigned long long)data.args[1], (unsigned long long)data.args[2]);
 	}
 	return 0;
 }

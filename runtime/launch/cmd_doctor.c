@@ -85,8 +85,10 @@ static void look_at_isolation(struct finding *f)
 	int r = namespaces_try(&err);
 
 	if (r < 0)
-		found(f, MISSING, "run as root, not inside an unprivileged container; or allow unprivileged user namespaces",
-				"new namespaces are refused: %s", err.message);
+		found(f, MISSING,
+			"run as root, not inside an unprivileged container; or allow unprivileged "
+			"user namespaces",
+			"new namespaces are refused: %s", err.message);
 	else
 		found(f, GOOD, NULL, "new namespaces and mounts are allowed");
 }
@@ -301,7 +303,8 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	if (help) {
-		printf("Usage: bivalve doctor [OPTIONS]\n\nExit status: 0 when at least one shell works here, else 1.\n\n"
+		printf("Usage: bivalve doctor [OPTIONS]\n\nExit status: 0 when at least one shell "
+		       "works here, else 1.\n\n"
 		       "Options:\n");
 		options_print(rows, stdout);
 		return 0;

@@ -82,7 +82,9 @@ int cmd_kernel(int argc, char **argv, struct error *err)
 	if (!strcmp(verb, "list"))
 		return list(store, argc - 1, argv + 1, err);
 	if (strcmp(verb, "remove") || argc < 3)
-		return error_set(err, EINVAL, "kernel: expected import, list or remove NAME: see `bivalve kernel --help`");
+		return error_set(err, EINVAL,
+			"kernel: expected import, list or remove NAME: see `bivalve kernel "
+			"--help`");
 	for (int i = 2; i < argc && r == 0; i++)
 		r = kernel_remove(store, argv[i], err);
 	return r;

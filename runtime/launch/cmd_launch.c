@@ -39,7 +39,8 @@ int launch_parse(struct launch_options *o, int argc, char **argv, const char *us
 		return 1;
 	}
 	if (at >= argc)
-		return error_set(err, EINVAL, "%s needs the name of an image: see `bivalve %s --help`", argv[0], argv[0]);
+		return error_set(err, EINVAL,
+			"%s needs the name of an image: see `bivalve %s --help`", argv[0], argv[0]);
 	o->image = argv[at];
 	o->command = argv + at + 1;
 	return 0;

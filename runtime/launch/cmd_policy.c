@@ -41,7 +41,9 @@ int cmd_policy(int argc, char **argv, struct error *err)
 	if (!strcmp(verb, "show") && argc == 3) {
 		text = preset_text(argv[2]);
 		if (!text)
-			return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[2]);
+			return error_set(err, ENOENT,
+				"no policy named %s is built in: see `bivalve policy list`",
+				argv[2]);
 		fputs(text, stdout);
 		return 0;
 	}

@@ -20,8 +20,10 @@ static void print_help(FILE *to)
 	      "Usage: bivalve [--debug] COMMAND [OPTIONS] …\n\nCommands:\n", to);
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(to, "  %-10s %s\n", c->name, c->summary);
-	fputs("\n`bivalve COMMAND --help` explains one. Exit status of a run: the workload's; 128+n when signal n ended\n"
-	      "it; 124 time-out; 125 bivalve's own error; 126 not executable; 127 not found.\n", to);
+	fputs("\n`bivalve COMMAND --help` explains one. Exit status of a run: the workload's; "
+	      "128+n when signal n ended\n"
+	      "it; 124 time-out; 125 bivalve's own error; 126 not executable; 127 not found.\n",
+		to);
 }
 
 /* A closed standard descriptor would be taken by the next open: then a workload's output would go to a file of ours. */

@@ -245,7 +245,8 @@ static void split_options(struct plan_mount *m, const char *text)
 static int fill_volumes(const struct launch_options *o, struct plan *plan, struct error *err)
 {
 	strv_foreach(s, o->volumes) {
-		const char *colon = strchr(s, ':'), *dst = colon ? colon + 1 : NULL, *opts = dst ? strchr(dst, ':') : NULL;
+		const char *colon = strchr(s, ':'), *dst = colon ? colon + 1 : NULL,
+			   *opts = dst ? strchr(dst, ':') : NULL;
 		struct plan_mount *m;
 		char *source;
 

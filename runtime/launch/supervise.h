@@ -9,7 +9,7 @@
 struct supervise_io {
 	int stdio[3];             /* the workload's, unless it has a terminal */
 	bool terminal;            /* the plan has one: its master is joined to our standard input and output */
-	bool capture;             /* standard output and error are collected here instead, at most capture_max bytes each */
+	bool capture; /* standard output and error are collected here instead, at most capture_max bytes each */
 	size_t capture_max;
 	struct strbuf out, err;
 	uint64_t out_bytes;       /* all of standard output, collected or not */

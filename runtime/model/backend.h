@@ -20,7 +20,7 @@ enum backend_event_kind { EVENT_MILESTONE = 1, EVENT_ERROR, EVENT_EXIT };
 struct backend_event {
 	uint32_t kind;             /* enum backend_event_kind */
 	int32_t code;              /* ERROR: errno value */
-	int32_t exit_status;       /* ERROR: what bivalve exits with (125, 126, 127). EXIT: wait(2) status of the workload */
+	int32_t exit_status; /* ERROR: what bivalve exits with (125, 126, 127). EXIT: wait(2) status of the workload */
 	uint32_t pad;
 	uint64_t at_ns;            /* CLOCK_MONOTONIC of this host */
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* EXIT; 0: not known here */

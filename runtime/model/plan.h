@@ -45,7 +45,7 @@ struct plan_mount {
 	char *destination;       /* absolute, in the root; missing directories are made */
 	char *type;              /* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup" */
 	char *source;            /* bind: an absolute path of the host */
-	char **options;          /* mount(8) words: ro nosuid nodev noexec, or the file system's own (size=…, mode=…) */
+	char **options; /* mount(8) words: ro nosuid nodev noexec, or the file system's own (size=…, mode=…) */
 };
 
 struct plan_device {
@@ -87,7 +87,7 @@ struct plan_vm {
 	int engine;              /* enum plan_engine */
 	char *kernel;            /* name in the kernel store */
 	char *kernel_path, *initramfs_path; /* files of this host */
-	char *vmlinux_path;      /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */
+	char *vmlinux_path; /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */
 };
 
 struct plan {

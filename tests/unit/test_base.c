@@ -33,7 +33,8 @@ static void test_json_refusals(void)
 
 	memset(deep, '[', sizeof deep);
 	ok(refused("", 0, "premature EOF"), "an empty document is refused");
-	ok(refused("{\"a\":1,\n\"a\":2}", 14, "doc:2: duplicate key: a"), "duplicate keys are refused with their line");
+	ok(refused("{\"a\":1,\n\"a\":2}", 14, "doc:2: duplicate key: a"),
+		"duplicate keys are refused with their line");
 	ok(refused("\"a\\u0000b\"", 10, "NUL"), "a NUL byte in a string is refused");
 	ok(refused("{\"a\\u0000\":1}", 13, "NUL"), "a NUL byte in a key is refused");
 	ok(refused("{} x", 4, "doc:1"), "trailing text is refused");
@@ -52,10 +53,12 @@ static void test_json_many_keys(void)
 	for (int i = 0; i < 10000; i++)
 		n += (size_t)sprintf(text + n, "\"key%d\":%d,", i, i);
 	(void)sprintf(text + n, "\"last\":0}");
-	ok(json_parse(text, strlen(text), "doc", &j, NULL) == 0 && j->n_items == 10001, "10,001 keys are read");
+	ok(json_parse(text, strlen(text), "doc", &j, NULL) == 0 && j->n_items == 10001,
+		"10,001 keys are read");
 	json_free(j);
 	(void)sprintf(text + n, "\"key77\":0}");
-	ok(refused(text, strlen(text), "duplicate key: key77"), "a duplicate among 10,001 keys is found");
+	ok(refused(text, strlen(text), "duplicate key: key77"),
+		"a duplicate among 10,001 keys is found");
 	free(text);
 }
 
@@ -68,7 +71,8 @@ static void test_json_paths(void)
 
 	ok(json_parse(text, sizeof text - 1, "doc", &j, NULL) == 0, "a document is read");
 	b = json_get(json_get(j, "a")->items[1], "b");
-	ok(b && b->line == 2 && !strcmp(json_path(b, path, sizeof path), "a[1].b"), "a node knows its line and path");
+	ok(b && b->line == 2 && !strcmp(json_path(b, path, sizeof path), "a[1].b"),
+		"a node knows its line and path");
 	ok(json_get(j, "none") == NULL && json_string(j, "a") == NULL, "what is not there is NULL");
 	json_free(j);
 }
@@ -87,8 +91,9 @@ static void test_writer(void)
 	json_end(w);
 	json_end(w);
 	text = json_writer_finish(w, NULL);
-	ok(!strcmp(text, "{\"s\":\"a\\\"\xef\xbf\xbd\xe2\x82\xac\\n\",\"u\":18446744073709551615,\"a\":[true,null]}"),
-			"the writer escapes, and replaces what is no UTF-8: %s", text);
+	ok(!strcmp(text, "{\"s\":\"a\\\"\xef\xbf\xbd\xe2\x82\xac\\n\",\"u\":18446744073709551615,"
+			 "\"a\":[true,null]}"),
+		"the writer escapes, and replaces what is no UTF-8: %s", text);
 }
 
 static void test_base64(void)
@@ -103,7 +108,8 @@ static void test_base64(void)
 		for (size_t i = 0; i < len; i++)
 			in[i] = (uint8_t)(i * 37 + len);
 		text = base64_encode(in, len);
-		good &= base64_decode(text, &out, &n) == 0 && n == len && (len == 0 || !memcmp(in, out, len));
+		good &= base64_decode(text, &out, &n) == 0 && n == len &&
+			(len == 0 || !memcmp(in, out, len));
 		free(out);
 	}
 	ok(good, "base64 there and back for all lengths to 300");
@@ -123,7 +129,8 @@ static struct plan a_plan(void)
 	strv_push(&p.process.argv, xstrdup("echo"));
 	strv_push(&p.process.argv, xstrdup("h\"i"));
 	p.process.rlimits = xcalloc(1, sizeof *p.process.rlimits);
-	p.process.rlimits[0] = (struct plan_rlimit){ .type = xstrdup("nofile"), .soft = 5, .hard = UINT64_MAX };
+	p.process.rlimits[0] =
+		(struct plan_rlimit){ .type = xstrdup("nofile"), .soft = 5, .hard = UINT64_MAX };
 	p.process.n_rlimits = 1;
 	p.seccomp.data = xmemdup("12345678", 8);
 	p.seccomp.len = 8;
@@ -141,14 +148,16 @@ static void test_record_round_trip(void)
 
 	record_write(w, NULL, &plan_type, &p, false);
 	text = json_writer_finish(w, NULL);
-	ok(json_parse(text, strlen(text), "plan", &j, &err) == 0, "a plan is written as JSON %s", err.message);
+	ok(json_parse(text, strlen(text), "plan", &j, &err) == 0, "a plan is written as JSON %s",
+		err.message);
 	ok(record_read(j, &plan_type, &q, &err) == 0, "and read again %s", err.message);
 	w = json_writer_new(false);
 	record_write(w, NULL, &plan_type, &q, false);
 	again = json_writer_finish(w, NULL);
 	ok(!strcmp(text, again), "with nothing changed");
-	ok(q.process.rlimits[0].hard == UINT64_MAX && q.vm.engine == ENGINE_QEMU && q.namespaces == p.namespaces &&
-			q.seccomp.len == 8, "numbers, names, flags and bytes are the same");
+	ok(q.process.rlimits[0].hard == UINT64_MAX && q.vm.engine == ENGINE_QEMU &&
+			q.namespaces == p.namespaces && q.seccomp.len == 8,
+		"numbers, names, flags and bytes are the same");
 	json_free(j);
 	record_release(&plan_type, &p);
 	record_release(&plan_type, &q);
@@ -156,15 +165,20 @@ static void test_record_round_trip(void)
 
 static void test_record_refusals(void)
 {
-	static const struct { const char *text, *because; } cases[] = {
-		{ "{\"process\":{\"argv\":[\"a\"]},\n\"colour\":1}", "line 2: colour: unknown key" },
-		{ "{\"process\":{\"argv\":[1]}}", "process.argv[0]: expected a string, found an integer" },
+	static const struct {
+		const char *text, *because;
+	} cases[] = {
+		{ "{\"process\":{\"argv\":[\"a\"]},\n\"colour\":1}",
+			"line 2: colour: unknown key" },
+		{ "{\"process\":{\"argv\":[1]}}",
+			"process.argv[0]: expected a string, found an integer" },
 		{ "{\"process\":{}}", "process: missing key: argv" },
 		{ "{\"process\":{\"argv\":[\"a\"],\"umask\":-1}}", "process.umask" },
 		{ "{\"namespaces\":[\"moon\"]}", "namespaces[0]: unknown value: moon" },
 		{ "{\"seccomp\":\"A\"}", "seccomp: expected base64" },
 		{ "[]", "the document: expected an object" },
-		{ "{\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"},{\"type\":\"bind\"}]}", "mounts[1]: missing key" },
+		{ "{\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"},{\"type\":\"bind\"}]}",
+			"mounts[1]: missing key" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -173,8 +187,9 @@ static void test_record_refusals(void)
 		struct error err = { 0 };
 
 		ok(json_parse(cases[i].text, strlen(cases[i].text), "plan", &j, &err) == 0 &&
-				record_read(j, &plan_type, &p, &err) == -EINVAL && strstr(err.message, cases[i].because),
-				"refused: %s", err.message);
+				record_read(j, &plan_type, &p, &err) == -EINVAL &&
+				strstr(err.message, cases[i].because),
+			"refused: %s", err.message);
 		json_free(j);
 	}
 }
@@ -185,18 +200,25 @@ static void test_options(void)
 	const char *text = NULL;
 	char **list = NULL;
 	const struct option_row rows[] = {
-		{ 'i', "in", OPTION_FLAG, &flag, NULL, "", NULL }, { 't', "tty", OPTION_FLAG, &other, NULL, "", NULL },
-		{ 'n', "name", OPTION_STRING, &text, "N", "", NULL }, { 'e', "env", OPTION_LIST, &list, "E", "", NULL }, { 0 },
+		{ 'i', "in", OPTION_FLAG, &flag, NULL, "", NULL },
+		{ 't', "tty", OPTION_FLAG, &other, NULL, "", NULL },
+		{ 'n', "name", OPTION_STRING, &text, "N", "", NULL },
+		{ 'e', "env", OPTION_LIST, &list, "E", "", NULL },
+		{ 0 },
 	};
-	char *argv[] = { (char *)"x", (char *)"-it", (char *)"--name=a=b", (char *)"-eA=1", (char *)"-e", (char *)"B", (char *)"img",
-		(char *)"--tty", NULL };
-	char *bad[] = { (char *)"x", (char *)"--nope", NULL }, *lacking[] = { (char *)"x", (char *)"-n", NULL };
+	char *argv[] = { (char *)"x", (char *)"-it", (char *)"--name=a=b", (char *)"-eA=1",
+		(char *)"-e", (char *)"B", (char *)"img", (char *)"--tty", NULL };
+	char *bad[] = { (char *)"x", (char *)"--nope", NULL },
+	     *lacking[] = { (char *)"x", (char *)"-n", NULL };
 	struct error err;
 	int at;
 
-	ok(options_parse(rows, 8, argv, &at, &help, &err) == 0 && at == 6 && flag && other && !strcmp(text, "a=b") &&
-			strv_len(list) == 2 && !strcmp(list[1], "B"), "options of all forms, ended by the first word");
-	ok(options_parse(rows, 2, bad, &at, &help, &err) == -EINVAL && strstr(err.message, "--nope"), "an unknown one");
+	ok(options_parse(rows, 8, argv, &at, &help, &err) == 0 && at == 6 && flag && other &&
+			!strcmp(text, "a=b") && strv_len(list) == 2 && !strcmp(list[1], "B"),
+		"options of all forms, ended by the first word");
+	ok(options_parse(rows, 2, bad, &at, &help, &err) == -EINVAL &&
+			strstr(err.message, "--nope"),
+		"an unknown one");
 	ok(options_parse(rows, 2, lacking, &at, &help, &err) == -EINVAL, "one without its value");
 	strv_free(list);
 }
@@ -213,19 +235,26 @@ static void test_paths(void)
 		return;
 	}
 	deep = xasprintf("%s/a/b/c", dir);
-	ok(path_mkdirs(deep, 0700, &err) == 0 && path_mkdirs(deep, 0700, &err) == 0, "folders with their parents, twice");
+	ok(path_mkdirs(deep, 0700, &err) == 0 && path_mkdirs(deep, 0700, &err) == 0,
+		"folders with their parents, twice");
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ok(file_write_atomic(fd, "a/file", "text", 4, 0600, &err) == 0 &&
-			file_read_at(fd, "a/file", 100, &text, NULL, &err) == 0 && !strcmp(text, "text"), "write and read");
+			file_read_at(fd, "a/file", 100, &text, NULL, &err) == 0 &&
+			!strcmp(text, "text"),
+		"write and read");
 	free(text);
-	ok(file_read_at(fd, "a/file", 3, &text, NULL, &err) == -EFBIG, "a file over its limit is refused");
-	ok(symlinkat("/etc", fd, "a/out") == 0 && symlinkat("../../..", fd, "a/up") == 0, "links that lead out");
+	ok(file_read_at(fd, "a/file", 3, &text, NULL, &err) == -EFBIG,
+		"a file over its limit is refused");
+	ok(symlinkat("/etc", fd, "a/out") == 0 && symlinkat("../../..", fd, "a/up") == 0,
+		"links that lead out");
 	ok(path_open_beneath(fd, "a/out/passwd", O_RDONLY, 0) < 0, "beneath: no links");
 	ok(path_open_beneath(fd, "../x", O_RDONLY, 0) == -EXDEV, "beneath: no way up");
-	ok(path_open_in_root(fd, "a/out/passwd", O_RDONLY, 0) == -ENOENT, "in root: an absolute link stays inside");
+	ok(path_open_in_root(fd, "a/out/passwd", O_RDONLY, 0) == -ENOENT,
+		"in root: an absolute link stays inside");
 	(void)close(fd);
-	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0 && access(dir, F_OK) < 0 && access("/etc/passwd", F_OK) == 0,
-			"a tree is removed, its links are not followed");
+	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0 && access(dir, F_OK) < 0 &&
+			access("/etc/passwd", F_OK) == 0,
+		"a tree is removed, its links are not followed");
 	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0, "removing what is not there is fine");
 }
 
@@ -244,7 +273,8 @@ static void test_errors(void)
 	struct error err = { 0 };
 
 	(void)error_set(&err, EINVAL, "%s", "two\nlines and \033[31m red");
-	ok(!strcmp(err.message, "two?lines and ?[31m red"), "an error is one line without control characters");
+	ok(!strcmp(err.message, "two?lines and ?[31m red"),
+		"an error is one line without control characters");
 	(void)error_prefix(&err, "file");
 	ok(!strncmp(err.message, "file: two?", 10), "a prefix stands in front");
 }

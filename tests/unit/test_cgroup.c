@@ -28,21 +28,24 @@ static void test_check(void)
 		{ { .cpu_quota_us = 5000, .cpu_period_us = 2000000 }, "resources.cpu_period_us" },
 		{ { .cpu_weight = 10001 }, "resources.cpu_weight" },
 	};
-	const struct cgroup_host none = { 0 }, all = { .layout = CGROUP_V1, .memory = true, .cpu = true, .pids = true,
-		.swap = true };
+	const struct cgroup_host none = { 0 }, all = {
+		.layout = CGROUP_V1, .memory = true, .cpu = true, .pids = true, .swap = true
+	};
 	const struct plan_resources nothing = { 0 };
 	struct error err;
 
 	ok(cgroup_check(&none, &nothing, &err) == 0, "no limits need no groups");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		ok(cgroup_check(&none, &cases[i].res, &err) == -EOPNOTSUPP && strstr(err.message, cases[i].field),
-				"refused by name: %s", err.message);
-		ok(cgroup_check(&all, &cases[i].res, &err) == 0, "%s is possible where there is a controller",
-				cases[i].field);
+		ok(cgroup_check(&none, &cases[i].res, &err) == -EOPNOTSUPP &&
+				strstr(err.message, cases[i].field),
+			"refused by name: %s", err.message);
+		ok(cgroup_check(&all, &cases[i].res, &err) == 0,
+			"%s is possible where there is a controller", cases[i].field);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
-		ok(cgroup_check(&all, &ranges[i].res, &err) == -EINVAL && strstr(err.message, ranges[i].field),
-				"out of range: %s", err.message);
+		ok(cgroup_check(&all, &ranges[i].res, &err) == -EINVAL &&
+				strstr(err.message, ranges[i].field),
+			"out of range: %s", err.message);
 }
 
 /* A child that waits, in the group; its pid. */
@@ -58,7 +61,7 @@ static pid_t start_member(const struct cgroup_host *host, bool by_fds)
 	pid = fork();
 	if (pid == 0) {
 		bool joined = by_fds && n > 0 ? cgroup_join(fds, (size_t)n, NULL) == 0
-			: cgroup_attach(host, group, 0, NULL) == 0;
+					      : cgroup_attach(host, group, 0, NULL) == 0;
 
 		if (write(ready[1], joined ? "y" : "n", 1) != 1)
 			_exit(1);
@@ -99,13 +102,14 @@ static void test_forks(const struct cgroup_host *host)
 		_exit(denied);
 	}
 	(void)waitpid(pid, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 5, "4 processes at most: 5 of 8 forks are denied (%d)",
-			WEXITSTATUS(status));
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 5,
+		"4 processes at most: 5 of 8 forks are denied (%d)", WEXITSTATUS(status));
 	cgroup_stats(host, group, &stats);
 	ok(stats.pids_denied >= 1, "denied forks are counted: %ju", (uintmax_t)stats.pids_denied);
 	/* v1 would need a group more for it: there the figures come from wait4(2). */
-	ok(host->layout != CGROUP_V2 || stats.cpu_user_us + stats.cpu_system_us > 1000, "CPU time is counted: %ju + %ju us",
-			(uintmax_t)stats.cpu_user_us, (uintmax_t)stats.cpu_system_us);
+	ok(host->layout != CGROUP_V2 || stats.cpu_user_us + stats.cpu_system_us > 1000,
+		"CPU time is counted: %ju + %ju us", (uintmax_t)stats.cpu_user_us,
+		(uintmax_t)stats.cpu_system_us);
 }
 
 static void test_memory(const struct cgroup_host *host)
@@ -125,17 +129,19 @@ static void test_memory(const struct cgroup_host *host)
 		_exit(0);
 	}
 	(void)waitpid(pid, &status, 0);
-	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "16 MiB is the end of it (%x)", status);
+	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "16 MiB is the end of it (%x)",
+		status);
 	cgroup_stats(host, group, &stats);
 	ok(stats.oom_kills == 1, "one kill is counted: %ju", (uintmax_t)stats.oom_kills);
-	ok(stats.peak_memory_bytes > 8 << 20 && stats.peak_memory_bytes <= 16 << 20, "peak: %ju bytes",
-			(uintmax_t)stats.peak_memory_bytes);
+	ok(stats.peak_memory_bytes > 8 << 20 && stats.peak_memory_bytes <= 16 << 20,
+		"peak: %ju bytes", (uintmax_t)stats.peak_memory_bytes);
 }
 
 static void test_group(const struct cgroup_host *host)
 {
-	const struct plan_resources res = { .memory_bytes = 16 << 20, .pids = 4, .cpu_quota_us = 50000,
-		.cpu_weight = 50 };
+	const struct plan_resources res = {
+		.memory_bytes = 16 << 20, .pids = 4, .cpu_quota_us = 50000, .cpu_weight = 50
+	};
 	struct error err = { 0 };
 	pid_t members[3];
 
@@ -147,7 +153,8 @@ static void test_group(const struct cgroup_host *host)
 	if (members[2] == 0)
 		for (;;)
 			(void)pause();
-	ok(cgroup_attach(host, group, members[2], &err) == 0, "another process is moved: %s", err.message);
+	ok(cgroup_attach(host, group, members[2], &err) == 0, "another process is moved: %s",
+		err.message);
 	ok(cgroup_kill(host, group, &err) == 0, "killed: %s", err.message);
 	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
 		int status;
@@ -158,8 +165,10 @@ static void test_group(const struct cgroup_host *host)
 	ok(cgroup_remove(host, group, &err) == 0, "removed: %s", err.message);
 	ok(cgroup_create(host, group, &res, &err) == 0, "made again: %s", err.message);
 	test_forks(host);
-	ok(cgroup_destroy(host, group, &err) == 0 && cgroup_destroy(host, group, &err) == 0, "destroyed with what was "
-			"left in it, and again: %s", err.message);
+	ok(cgroup_destroy(host, group, &err) == 0 && cgroup_destroy(host, group, &err) == 0,
+		"destroyed with what was "
+		"left in it, and again: %s",
+		err.message);
 	ok(cgroup_create(host, group, &res, &err) == 0, "made a third time: %s", err.message);
 	test_memory(host);
 	ok(cgroup_remove(host, group, &err) == 0, "removed");
@@ -183,7 +192,8 @@ int main(void)
 	struct cgroup_host host;
 
 	cgroup_probe(&host);
-	ok(strcmp(cgroup_layout_name(host.layout), "unknown"), "layout: %s", cgroup_layout_name(host.layout));
+	ok(strcmp(cgroup_layout_name(host.layout), "unknown"), "layout: %s",
+		cgroup_layout_name(host.layout));
 	ok(!strcmp(cgroup_layout_name((enum cgroup_layout)77), "unknown"), "a layout that is none");
 	test_check();
 	if (host.memory && host.pids && host.cpu)

@@ -25,20 +25,52 @@ struct unit_case {
 };
 
 static const struct unit_case sizes[] = {
-	{ "0", 0, 0 }, { "4096", 0, 4096 }, { "64m", 0, 64 << 20 }, { "64M", 0, 64 << 20 }, { "1k", 0, 1024 },
-	{ "1.5g", 0, UINT64_C(1536) << 20 }, { "2T", 0, UINT64_C(2) << 40 }, { "1KiB", 0, 1024 }, { "1kb", 0, 1024 },
-	{ "7b", 0, 7 }, { "0.5k", 0, 512 }, { "18446744073709551615", 0, UINT64_MAX },
-	{ "18446744073709551616", -ERANGE, 0 }, { "16777216t", -ERANGE, 0 }, { "99999999999999999999999k", -ERANGE, 0 },
-	{ "", -EINVAL, 0 }, { "m", -EINVAL, 0 }, { "-1", -EINVAL, 0 }, { "+1", -EINVAL, 0 }, { " 1", -EINVAL, 0 },
-	{ "1 m", -EINVAL, 0 }, { "1mm", -EINVAL, 0 }, { "1.m", -EINVAL, 0 }, { ".5m", -EINVAL, 0 }, { "1.5.5m", -EINVAL, 0 },
-	{ "0x10", -EINVAL, 0 }, { "1kib ", -EINVAL, 0 },
+	{ "0", 0, 0 },
+	{ "4096", 0, 4096 },
+	{ "64m", 0, 64 << 20 },
+	{ "64M", 0, 64 << 20 },
+	{ "1k", 0, 1024 },
+	{ "1.5g", 0, UINT64_C(1536) << 20 },
+	{ "2T", 0, UINT64_C(2) << 40 },
+	{ "1KiB", 0, 1024 },
+	{ "1kb", 0, 1024 },
+	{ "7b", 0, 7 },
+	{ "0.5k", 0, 512 },
+	{ "18446744073709551615", 0, UINT64_MAX },
+	{ "18446744073709551616", -ERANGE, 0 },
+	{ "16777216t", -ERANGE, 0 },
+	{ "99999999999999999999999k", -ERANGE, 0 },
+	{ "", -EINVAL, 0 },
+	{ "m", -EINVAL, 0 },
+	{ "-1", -EINVAL, 0 },
+	{ "+1", -EINVAL, 0 },
+	{ " 1", -EINVAL, 0 },
+	{ "1 m", -EINVAL, 0 },
+	{ "1mm", -EINVAL, 0 },
+	{ "1.m", -EINVAL, 0 },
+	{ ".5m", -EINVAL, 0 },
+	{ "1.5.5m", -EINVAL, 0 },
+	{ "0x10", -EINVAL, 0 },
+	{ "1kib ", -EINVAL, 0 },
 };
 
 static const struct unit_case durations[] = {
-	{ "0", 0, 0 }, { "10s", 0, 10000000 }, { "1500ms", 0, 1500000 }, { "1.5s", 0, 1500000 }, { "1m30s", 0, 90000000 },
-	{ "2h", 0, UINT64_C(7200) * 1000000 }, { "1d", 0, UINT64_C(86400) * 1000000 }, { "7us", 0, 7 },
-	{ "10", -EINVAL, 0 }, { "", -EINVAL, 0 }, { "s", -EINVAL, 0 }, { "10 s", -EINVAL, 0 }, { "-1s", -EINVAL, 0 },
-	{ "10x", -EINVAL, 0 }, { "1s1", -EINVAL, 0 }, { "18446744073709551615h", -ERANGE, 0 },
+	{ "0", 0, 0 },
+	{ "10s", 0, 10000000 },
+	{ "1500ms", 0, 1500000 },
+	{ "1.5s", 0, 1500000 },
+	{ "1m30s", 0, 90000000 },
+	{ "2h", 0, UINT64_C(7200) * 1000000 },
+	{ "1d", 0, UINT64_C(86400) * 1000000 },
+	{ "7us", 0, 7 },
+	{ "10", -EINVAL, 0 },
+	{ "", -EINVAL, 0 },
+	{ "s", -EINVAL, 0 },
+	{ "10 s", -EINVAL, 0 },
+	{ "-1s", -EINVAL, 0 },
+	{ "10x", -EINVAL, 0 },
+	{ "1s1", -EINVAL, 0 },
+	{ "18446744073709551615h", -ERANGE, 0 },
 	{ "18446744073709551615us1us", -ERANGE, 0 },
 };
 
@@ -54,7 +86,8 @@ static void test_units(void)
 		uint64_t value = 0;
 		int r = duration_parse_us(durations[i].text, &value);
 
-		ok(r == durations[i].r && value == durations[i].value, "duration \"%s\"", durations[i].text);
+		ok(r == durations[i].r && value == durations[i].value, "duration \"%s\"",
+			durations[i].text);
 	}
 }
 
@@ -64,7 +97,7 @@ struct error_case {
 	const char *text, *message; /* the end of the line */
 };
 
-#define V "{\"version\":1,"
+#define V           "{\"version\":1,"
 #define RULES(text) V "\"seccomp\":{\"rules\":{\"add\":[" text "]}}}"
 
 static const struct error_case errors[] = {
@@ -72,61 +105,116 @@ static const struct error_case errors[] = {
 	{ "[]", "t:1: an array: expected an object" },
 	{ "{\"version\":2}", "t:1: version: version 2: this program reads version 1" },
 	{ "{\"version\":\"1\"}", "t:1: version: a string: expected an integer" },
-	{ V "\n\"capabilites\":[]}", "t:2: capabilites: unknown key: did you mean \"capabilities\"?" },
-	{ V "\"zzzzzz\":1}", "zzzzzz: unknown key: one of version, description, extends, capabilities, no_new_privs, user, "
-		"user_namespace, root, rlimits, resources, limits, network, masked_paths, readonly_paths, seccomp" },
-	{ V "\n\n\"resources\":{\"memroy\":1}}", "t:3: resources.memroy: unknown key: did you mean \"memory\"?" },
-	{ V "\"resources\":{\"memory\":\"64q\"}}", "resources.memory: \"64q\" is malformed: expected bytes or a size such as \"64m\"" },
-	{ V "\"resources\":{\"memory\":\"99999999t\"}}", "resources.memory: \"99999999t\" is too large: expected bytes or a size such as \"64m\"" },
-	{ V "\"resources\":{\"memory\":-1}}", "resources.memory: negative: expected bytes or a size such as \"64m\"" },
-	{ V "\"resources\":{\"memory\":true}}", "resources.memory: a boolean: expected bytes or a size such as \"64m\"" },
-	{ V "\"resources\":{\"memory\":1000}}", "resources.memory: out of range: 1048576 to 1152921504606846976 bytes" },
+	{ V "\n\"capabilites\":[]}",
+		"t:2: capabilites: unknown key: did you mean \"capabilities\"?" },
+	{ V "\"zzzzzz\":1}", "zzzzzz: unknown key: one of version, description, extends, "
+			     "capabilities, no_new_privs, user, "
+			     "user_namespace, root, rlimits, resources, limits, network, "
+			     "masked_paths, readonly_paths, seccomp" },
+	{ V "\n\n\"resources\":{\"memroy\":1}}",
+		"t:3: resources.memroy: unknown key: did you mean \"memory\"?" },
+	{ V "\"resources\":{\"memory\":\"64q\"}}", "resources.memory: \"64q\" is malformed: "
+						   "expected bytes or a size such as \"64m\"" },
+	{ V "\"resources\":{\"memory\":\"99999999t\"}}",
+		"resources.memory: \"99999999t\" is too large: expected bytes or a size such as "
+		"\"64m\"" },
+	{ V "\"resources\":{\"memory\":-1}}",
+		"resources.memory: negative: expected bytes or a size such as \"64m\"" },
+	{ V "\"resources\":{\"memory\":true}}",
+		"resources.memory: a boolean: expected bytes or a size such as \"64m\"" },
+	{ V "\"resources\":{\"memory\":1000}}",
+		"resources.memory: out of range: 1048576 to 1152921504606846976 bytes" },
 	{ V "\"resources\":{\"pids\":0}}", "resources.pids: out of range: 1 to 4194304" },
 	{ V "\"resources\":{\"pids\":1.5}}", "resources.pids: a number: expected an integer" },
 	{ V "\"resources\":{\"cpus\":0}}", "resources.cpus: out of range: 0.01 to 4096" },
 	{ V "\"resources\":{\"cpus\":1e999}}", "resources.cpus: out of range: 0.01 to 4096" },
-	{ V "\"resources\":{\"cpus\":\"2\"}}", "resources.cpus: a string: expected a number such as 1.5" },
-	{ V "\"resources\":{\"cpu_weight\":10001}}", "resources.cpu_weight: out of range: 1 to 10000" },
-	{ V "\"limits\":{\"wall_time\":\"10\"}}", "limits.wall_time: \"10\" is malformed: expected milliseconds or a duration such as \"10s\"" },
-	{ V "\"capabilities\":[\"CAP_NOPE\"]}", "capabilities[0]: \"CAP_NOPE\": not a capability: names as in capabilities(7), \"CAP_NET_RAW\", or \"ALL\"" },
-	{ V "\"capabilities\":{\"add\":[\"CAP_CHOWN\"],\"drop\":[\"chown\"]}}", "capabilities: CAP_CHOWN is both added and dropped: one of the two" },
-	{ V "\"capabilities\":{\"ad\":[]}}", "capabilities.ad: unknown key: did you mean \"add\"?" },
-	{ V "\"capabilities\":{\"add\":{\"add\":[]}}}", "capabilities.add: an object: expected an array" },
+	{ V "\"resources\":{\"cpus\":\"2\"}}",
+		"resources.cpus: a string: expected a number such as 1.5" },
+	{ V "\"resources\":{\"cpu_weight\":10001}}",
+		"resources.cpu_weight: out of range: 1 to 10000" },
+	{ V "\"limits\":{\"wall_time\":\"10\"}}", "limits.wall_time: \"10\" is malformed: expected "
+						  "milliseconds or a duration such as \"10s\"" },
+	{ V "\"capabilities\":[\"CAP_NOPE\"]}",
+		"capabilities[0]: \"CAP_NOPE\": not a capability: names as in capabilities(7), "
+		"\"CAP_NET_RAW\", or \"ALL\"" },
+	{ V "\"capabilities\":{\"add\":[\"CAP_CHOWN\"],\"drop\":[\"chown\"]}}",
+		"capabilities: CAP_CHOWN is both added and dropped: one of the two" },
+	{ V "\"capabilities\":{\"ad\":[]}}",
+		"capabilities.ad: unknown key: did you mean \"add\"?" },
+	{ V "\"capabilities\":{\"add\":{\"add\":[]}}}",
+		"capabilities.add: an object: expected an array" },
 	{ V "\"capabilities\":\"ALL\"}", "capabilities: a string: expected an array" },
-	{ V "\"user\":\"\"}", "user: \"\": not a user: \"name\", \"uid\", with \":group\" or \":gid\" behind it if wanted" },
+	{ V "\"user\":\"\"}", "user: \"\": not a user: \"name\", \"uid\", with \":group\" or "
+			      "\":gid\" behind it if wanted" },
 	{ V "\"user\":\"a:b:c\"}", "with \":group\" or \":gid\" behind it if wanted" },
 	{ V "\"network\":\"hots\"}", "network: unknown value \"hots\": one of none, host" },
-	{ V "\"masked_paths\":[\"proc\"]}", "masked_paths[0]: \"proc\": not an absolute path without \"..\": it is taken from the workload's root" },
+	{ V "\"masked_paths\":[\"proc\"]}",
+		"masked_paths[0]: \"proc\": not an absolute path without \"..\": it is taken from "
+		"the workload's root" },
 	{ V "\"readonly_paths\":[\"/proc/..\"]}", "it is taken from the workload's root" },
-	{ V "\"rlimits\":{\"nofiles\":1}}", "rlimits.nofiles: unknown limit: names as in getrlimit(2), in lower case without RLIMIT_, such as \"nofile\"" },
-	{ V "\"rlimits\":{\"nofile\":{\"soft\":2,\"hard\":1}}}", "rlimits.nofile: soft is above hard: at most hard" },
-	{ V "\"rlimits\":{\"nofile\":{\"soft\":2}}}", "rlimits.nofile: both \"soft\" and \"hard\" are required" },
-	{ V "\"rlimits\":{\"nofile\":false}}", "rlimits.nofile: a boolean: expected a number, \"unlimited\" or a size such as \"64m\"" },
-	{ V "\"root\":{\"read_only\":true,\"upper\":\"64m\"}}", "root: \"upper\" has no use with \"read_only\": one of the two (null takes the other back)" },
-	{ V "\"extends\":null}", "seccomp: missing: this document extends nothing, so it says false or gives a filter" },
-	{ V "\"extends\":null,\"seccomp\":{}}", "seccomp: \"default\" is required where no filter is extended: allow, errno, kill, log" },
-	{ V "\"extends\":\"defualt\"}", "extends: no preset is called \"defualt\": did you mean \"default\"?" },
+	{ V "\"rlimits\":{\"nofiles\":1}}",
+		"rlimits.nofiles: unknown limit: names as in getrlimit(2), in lower case without "
+		"RLIMIT_, such as \"nofile\"" },
+	{ V "\"rlimits\":{\"nofile\":{\"soft\":2,\"hard\":1}}}",
+		"rlimits.nofile: soft is above hard: at most hard" },
+	{ V "\"rlimits\":{\"nofile\":{\"soft\":2}}}",
+		"rlimits.nofile: both \"soft\" and \"hard\" are required" },
+	{ V "\"rlimits\":{\"nofile\":false}}", "rlimits.nofile: a boolean: expected a number, "
+					       "\"unlimited\" or a size such as \"64m\"" },
+	{ V "\"root\":{\"read_only\":true,\"upper\":\"64m\"}}",
+		"root: \"upper\" has no use with \"read_only\": one of the two (null takes the "
+		"other back)" },
+	{ V "\"extends\":null}", "seccomp: missing: this document extends nothing, so it says "
+				 "false or gives a filter" },
+	{ V "\"extends\":null,\"seccomp\":{}}", "seccomp: \"default\" is required where no filter "
+						"is extended: allow, errno, kill, log" },
+	{ V "\"extends\":\"defualt\"}",
+		"extends: no preset is called \"defualt\": did you mean \"default\"?" },
 	{ V "\"extends\":\"zzzzzzzz\"}", "or a file (FILE.json, ./FILE)" },
-	{ V "\"extends\":\"x.json\"}", "extends: \"x.json\": only a file can extend a file: one of the presets" },
-	{ V "\"a\\nb\":1}", "a?b: unknown key: one of version, description, extends, capabilities, no_new_privs, user, "
-		"user_namespace, root, rlimits, resources, limits, network, masked_paths, readonly_paths, seccomp" },
+	{ V "\"extends\":\"x.json\"}",
+		"extends: \"x.json\": only a file can extend a file: one of the presets" },
+	{ V "\"a\\nb\":1}", "a?b: unknown key: one of version, description, extends, capabilities, "
+			    "no_new_privs, user, "
+			    "user_namespace, root, rlimits, resources, limits, network, "
+			    "masked_paths, readonly_paths, seccomp" },
 	{ V "\"extends\":1}", "extends: an integer: expected a string" },
 	{ V "\"seccomp\":true}", "seccomp: a boolean: expected false or an object" },
 	{ V "\"seccomp\":null}", "seccomp: null: expected false or an object" },
-	{ V "\"seccomp\":{\"default\":\"deny\"}}", "seccomp.default: unknown value \"deny\": one of allow, errno, kill, log" },
-	{ V "\"seccomp\":{\"default\":\"kill\",\"errno\":\"EPERM\"}}", "seccomp.errno: belongs to the default \"errno\"" },
-	{ V "\"seccomp\":{\"errno\":\"EPREM\"}}", "seccomp.errno: not an error: a name as in errno(3), \"EPERM\", \"ENOSYS\", or 1 to 4095" },
-	{ RULES("{\"action\":\"allow\"}"), "seccomp.rules.add[0]: \"syscalls\" is required: the names that the rule is for" },
-	{ RULES("{\"syscalls\":[\"read\"]}"), "seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log, default" },
-	{ RULES("{\"syscalls\":[\"raed\"],\"action\":\"allow\"}"), "seccomp.rules.add[0].syscalls[0]: \"raed\": no such system call: names as in syscalls(2), known to this libseccomp" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"errno\":1}"), "seccomp.rules.add[0].errno: belongs to the action \"errno\"" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"capability\":\"!CAP_X\"}"), "with \"!\" in front for \"only without it\"" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":6,\"op\":\"eq\",\"value\":1}]}"), "arguments[0].index: out of range: 0 to 5" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"value\":1}]}"), "arguments[0]: \"index\", \"op\" and \"value\" are required" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":\"masked_eq\",\"value\":1,\"value_two\":2}]}"), "\"value_two\" has bits outside the mask: it would never match" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":\"eq\",\"value\":1,\"value_two\":2}]}"), "\"value_two\" belongs to \"masked_eq\": (argument & value) == value_two" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":\"eq\",\"value\":1},{\"index\":0,\"op\":\"eq\",\"value\":2}]}"), "argument 0 a second time: write alternatives as rules of their own" },
-	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":\"eq\",\"value\":\"0xg\"}]}"), "not a register's value: 0 to 2^63 - 1, or a string such as \"0x7e020000\"" },
+	{ V "\"seccomp\":{\"default\":\"deny\"}}",
+		"seccomp.default: unknown value \"deny\": one of allow, errno, kill, log" },
+	{ V "\"seccomp\":{\"default\":\"kill\",\"errno\":\"EPERM\"}}",
+		"seccomp.errno: belongs to the default \"errno\"" },
+	{ V "\"seccomp\":{\"errno\":\"EPREM\"}}", "seccomp.errno: not an error: a name as in "
+						  "errno(3), \"EPERM\", \"ENOSYS\", or 1 to 4095" },
+	{ RULES("{\"action\":\"allow\"}"),
+		"seccomp.rules.add[0]: \"syscalls\" is required: the names that the rule is for" },
+	{ RULES("{\"syscalls\":[\"read\"]}"),
+		"seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log, default" },
+	{ RULES("{\"syscalls\":[\"raed\"],\"action\":\"allow\"}"),
+		"seccomp.rules.add[0].syscalls[0]: \"raed\": no such system call: names as in "
+		"syscalls(2), known to this libseccomp" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"errno\":1}"),
+		"seccomp.rules.add[0].errno: belongs to the action \"errno\"" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"capability\":\"!CAP_X\"}"),
+		"with \"!\" in front for \"only without it\"" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":6,\"op\":"
+		"\"eq\",\"value\":1}]}"),
+		"arguments[0].index: out of range: 0 to 5" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,"
+		"\"value\":1}]}"),
+		"arguments[0]: \"index\", \"op\" and \"value\" are required" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":"
+		"\"masked_eq\",\"value\":1,\"value_two\":2}]}"),
+		"\"value_two\" has bits outside the mask: it would never match" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":"
+		"\"eq\",\"value\":1,\"value_two\":2}]}"),
+		"\"value_two\" belongs to \"masked_eq\": (argument & value) == value_two" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":"
+		"\"eq\",\"value\":1},{\"index\":0,\"op\":\"eq\",\"value\":2}]}"),
+		"argument 0 a second time: write alternatives as rules of their own" },
+	{ RULES("{\"syscalls\":[\"read\"],\"action\":\"allow\",\"arguments\":[{\"index\":0,\"op\":"
+		"\"eq\",\"value\":\"0xg\"}]}"),
+		"not a register's value: 0 to 2^63 - 1, or a string such as \"0x7e020000\"" },
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -141,8 +229,10 @@ static void test_errors(void)
 		struct error err = { 0 };
 		int r = policy_parse(errors[i].text, strlen(errors[i].text), "t", &p, &err);
 
-		ok(r == -EINVAL && err.code == EINVAL && ends_with(err.message, errors[i].message) &&
-				!strncmp(err.message, "t:", 2), "refused: %s", err.message);
+		ok(r == -EINVAL && err.code == EINVAL &&
+				ends_with(err.message, errors[i].message) &&
+				!strncmp(err.message, "t:", 2),
+			"refused: %s", err.message);
 		if (r == 0)
 			policy_release(&p);
 	}
@@ -162,7 +252,7 @@ static char *write_file(const char *name, const char *text)
 
 static bool has(char *const *list, const char *word)
 {
-	strv_foreach(s, list)
+	strv_foreach (s, list)
 		if (!strcmp(s, word))
 			return true;
 	return false;
@@ -178,33 +268,46 @@ static const struct plan_rlimit *rlimit(const struct policy *p, const char *type
 
 static void test_chain(void)
 {
-	_cleanup_free_ char *base = write_file("base.json", V "\"description\":\"base\",\"extends\":\"strict\","
-			"\"user\":\"nobody:nogroup\",\"resources\":{\"memory\":\"64m\",\"cpus\":1.5},"
-			"\"rlimits\":{\"fsize\":\"1m\",\"nofile\":{\"soft\":10,\"hard\":20}},\"limits\":{\"wall_time\":1500}}");
-	_cleanup_free_ char *leaf = write_file("leaf.json", V "\"extends\":\"base.json\","
-			"\"capabilities\":{\"add\":[\"chown\",\"CAP_KILL\"],\"drop\":[\"CAP_SYSLOG\"]},"
-			"\"resources\":{\"pids\":null,\"cpu_weight\":50},\"rlimits\":{\"fsize\":null,\"as\":\"unlimited\"},"
-			"\"root\":{\"read_only\":false,\"upper\":\"64m\"},\"masked_paths\":{\"drop\":[\"/sys/kernel\"]},"
-			"\"seccomp\":{\"rules\":{\"add\":[{\"syscalls\":[\"chroot\"],\"action\":\"allow\"}]}}}");
+	_cleanup_free_ char *base = write_file("base.json",
+		V "\"description\":\"base\",\"extends\":\"strict\","
+		  "\"user\":\"nobody:nogroup\",\"resources\":{\"memory\":\"64m\",\"cpus\":1.5},"
+		  "\"rlimits\":{\"fsize\":\"1m\",\"nofile\":{\"soft\":10,\"hard\":20}},\"limits\":{"
+		  "\"wall_time\":1500}}");
+	_cleanup_free_ char *leaf = write_file("leaf.json",
+		V "\"extends\":\"base.json\","
+		  "\"capabilities\":{\"add\":[\"chown\",\"CAP_KILL\"],\"drop\":[\"CAP_SYSLOG\"]},"
+		  "\"resources\":{\"pids\":null,\"cpu_weight\":50},\"rlimits\":{\"fsize\":null,"
+		  "\"as\":\"unlimited\"},"
+		  "\"root\":{\"read_only\":false,\"upper\":\"64m\"},\"masked_paths\":{\"drop\":[\"/"
+		  "sys/kernel\"]},"
+		  "\"seccomp\":{\"rules\":{\"add\":[{\"syscalls\":[\"chroot\"],\"action\":"
+		  "\"allow\"}]}}}");
 	struct policy p = { 0 }, strict = { 0 };
 	struct error err = { 0 };
 
-	ok(policy_load(leaf, &p, &err) == 0 && policy_load("strict", &strict, &err) == 0, "a chain of four documents%s",
-			err.message);
+	ok(policy_load(leaf, &p, &err) == 0 && policy_load("strict", &strict, &err) == 0,
+		"a chain of four documents%s", err.message);
 	ok(p.description == NULL && !strcmp(p.name, leaf), "name and description are the leaf's");
-	ok(strv_len(p.capabilities) == 2 && has(p.capabilities, "CAP_CHOWN") && has(p.capabilities, "CAP_KILL"),
-			"capabilities are added to none, under their full names");
-	ok(p.no_new_privs && p.user_namespace && !strcmp(p.user, "nobody:nogroup"), "booleans and the user are inherited");
-	ok(p.resources.memory_bytes == 64 << 20 && p.resources.pids == 0 && p.resources.cpu_weight == 50 &&
-			p.resources.cpu_quota_us == 150000 && p.resources.cpu_period_us == 100000,
-			"resources merge key by key; null takes back");
-	ok(!rlimit(&p, "fsize") && rlimit(&p, "as") && rlimit(&p, "as")->hard == UINT64_MAX && rlimit(&p, "nofile") &&
-			rlimit(&p, "nofile")->soft == 10 && rlimit(&p, "nofile")->hard == 20 && rlimit(&p, "core"),
-			"rlimits merge limit by limit");
-	ok(!p.read_only_root && p.upper_bytes == 64 << 20 && p.limits.wall_us == 1500000, "root and limits");
-	ok(has(p.masked_paths, "/proc/kcore") && has(p.masked_paths, "/sys/module") && !has(p.masked_paths, "/sys/kernel"),
-			"lists change by what is added and dropped");
-	ok(p.seccomp.n_rules == strict.seccomp.n_rules + 1 && !p.seccomp_off, "rules are added behind the others");
+	ok(strv_len(p.capabilities) == 2 && has(p.capabilities, "CAP_CHOWN") &&
+			has(p.capabilities, "CAP_KILL"),
+		"capabilities are added to none, under their full names");
+	ok(p.no_new_privs && p.user_namespace && !strcmp(p.user, "nobody:nogroup"),
+		"booleans and the user are inherited");
+	ok(p.resources.memory_bytes == 64 << 20 && p.resources.pids == 0 &&
+			p.resources.cpu_weight == 50 && p.resources.cpu_quota_us == 150000 &&
+			p.resources.cpu_period_us == 100000,
+		"resources merge key by key; null takes back");
+	ok(!rlimit(&p, "fsize") && rlimit(&p, "as") && rlimit(&p, "as")->hard == UINT64_MAX &&
+			rlimit(&p, "nofile") && rlimit(&p, "nofile")->soft == 10 &&
+			rlimit(&p, "nofile")->hard == 20 && rlimit(&p, "core"),
+		"rlimits merge limit by limit");
+	ok(!p.read_only_root && p.upper_bytes == 64 << 20 && p.limits.wall_us == 1500000,
+		"root and limits");
+	ok(has(p.masked_paths, "/proc/kcore") && has(p.masked_paths, "/sys/module") &&
+			!has(p.masked_paths, "/sys/kernel"),
+		"lists change by what is added and dropped");
+	ok(p.seccomp.n_rules == strict.seccomp.n_rules + 1 && !p.seccomp_off,
+		"rules are added behind the others");
 	policy_release(&p);
 	policy_release(&strict);
 	(void)base; /* found through leaf */
@@ -220,8 +323,10 @@ static void test_circles(void)
 	struct policy p = { 0 };
 	struct error err = { 0 };
 
-	ok(policy_load(a, &p, &err) == -EINVAL && strstr(err.message, "b.json:1: extends: \"./a.json\" extends itself in the end"),
-			"a circle: %s", err.message);
+	ok(policy_load(a, &p, &err) == -EINVAL &&
+			strstr(err.message,
+				"b.json:1: extends: \"./a.json\" extends itself in the end"),
+		"a circle: %s", err.message);
 	for (int i = 0; i < 8; i++) {
 		_cleanup_free_ char *name = xasprintf("d%d.json", i);
 		_cleanup_free_ char *text = xasprintf(V "\"extends\":\"d%d.json\"}", i + 1);
@@ -230,13 +335,18 @@ static void test_circles(void)
 	}
 	free(write_file("d8.json", V "\"extends\":\"default\"}"));
 	deep = xasprintf("%s/d0.json", dir);
-	ok(policy_load(deep, &p, &err) == -EINVAL && strstr(err.message, "a chain of more than 8 documents"), "depth: %s",
-			err.message);
-	ok(policy_load(lost, &p, &err) < 0 && strstr(err.message, "lost.json:1: extends: policy ") &&
-			strstr(err.message, "gone.json: No such file"), "missing: %s", err.message);
-	ok(policy_load(over, &p, &err) < 0 && strstr(err.message, "slip.json:2: user: an integer: expected a string"),
-			"a slip is told where it stands: %s", err.message);
-	ok(policy_load("defaul", &p, &err) < 0 && strstr(err.message, "did you mean \"default\"?"), "%s", err.message);
+	ok(policy_load(deep, &p, &err) == -EINVAL &&
+			strstr(err.message, "a chain of more than 8 documents"),
+		"depth: %s", err.message);
+	ok(policy_load(lost, &p, &err) < 0 &&
+			strstr(err.message, "lost.json:1: extends: policy ") &&
+			strstr(err.message, "gone.json: No such file"),
+		"missing: %s", err.message);
+	ok(policy_load(over, &p, &err) < 0 &&
+			strstr(err.message, "slip.json:2: user: an integer: expected a string"),
+		"a slip is told where it stands: %s", err.message);
+	ok(policy_load("defaul", &p, &err) < 0 && strstr(err.message, "did you mean \"default\"?"),
+		"%s", err.message);
 	ok(policy_load("/", &p, &err) < 0, "a folder: %s", err.message);
 	ok(policy_load("/no/such.json", &p, &err) == -ENOENT, "no file: %s", err.message);
 	(void)b; /* these are found through the others */
@@ -255,16 +365,20 @@ static void test_presets(void)
 	for (size_t i = 0; i < ARRAY_LEN(want); i++)
 		good = good && has((char *const *)(uintptr_t)policy_presets(), want[i]);
 	ok(good, "the presets are built in");
-	ok(policy_load("default", &p, &err) == 0 && strv_len(p.capabilities) == 11 && has(p.capabilities, "CAP_SYS_CHROOT") &&
-			!p.no_new_privs && p.resources.pids == 2048 && has(p.masked_paths, "/proc/kcore") &&
-			has(p.readonly_paths, "/proc/sys") && !p.seccomp_off, "default %s", err.message);
+	ok(policy_load("default", &p, &err) == 0 && strv_len(p.capabilities) == 11 &&
+			has(p.capabilities, "CAP_SYS_CHROOT") && !p.no_new_privs &&
+			p.resources.pids == 2048 && has(p.masked_paths, "/proc/kcore") &&
+			has(p.readonly_paths, "/proc/sys") && !p.seccomp_off,
+		"default %s", err.message);
 	policy_release(&p);
-	ok(policy_load("strict", &p, &err) == 0 && !strv_len(p.capabilities) && p.no_new_privs && p.user_namespace &&
-			p.read_only_root && p.network == NETWORK_NONE && p.resources.memory_bytes == UINT64_C(512) << 20 &&
-			p.resources.pids == 64, "strict %s", err.message);
+	ok(policy_load("strict", &p, &err) == 0 && !strv_len(p.capabilities) && p.no_new_privs &&
+			p.user_namespace && p.read_only_root && p.network == NETWORK_NONE &&
+			p.resources.memory_bytes == UINT64_C(512) << 20 && p.resources.pids == 64,
+		"strict %s", err.message);
 	policy_release(&p);
-	ok(policy_load("open", &p, &err) == 0 && p.seccomp_off && has(p.capabilities, "ALL") && !p.masked_paths, "open %s",
-			err.message);
+	ok(policy_load("open", &p, &err) == 0 && p.seccomp_off && has(p.capabilities, "ALL") &&
+			!p.masked_paths,
+		"open %s", err.message);
 	policy_release(&p);
 }
 
@@ -289,7 +403,8 @@ static void test_all_decided(void)
 			printf("# undecided: %s\n", name);
 		missing += !found;
 	}
-	ok(calls > 300 && missing == 0, "default decides on all %u system calls of libseccomp's table", calls);
+	ok(calls > 300 && missing == 0,
+		"default decides on all %u system calls of libseccomp's table", calls);
 	policy_release(&p);
 }
 
@@ -314,16 +429,20 @@ static void test_apply(void)
 	struct plan plan = { 0 };
 	struct error err = { 0 };
 
-	ok(policy_load("strict", &p, &err) == 0 && policy_apply(&p, NULL, &plan, &err) == 0, "an empty plan %s", err.message);
-	ok(plan.seccomp.len > 0 && plan.resources.pids == 64 && plan.root.read_only && plan.process.no_new_privs &&
-			(plan.namespaces & PLAN_NS(USER)) && plan.process.capabilities.bounding == 0 &&
-			plan_has_rlimit(&plan, "nofile", 1024) && has(plan.masked_paths, "/proc/kcore") &&
-			!strcmp(plan.policy, "strict"), "takes everything");
+	ok(policy_load("strict", &p, &err) == 0 && policy_apply(&p, NULL, &plan, &err) == 0,
+		"an empty plan %s", err.message);
+	ok(plan.seccomp.len > 0 && plan.resources.pids == 64 && plan.root.read_only &&
+			plan.process.no_new_privs && (plan.namespaces & PLAN_NS(USER)) &&
+			plan.process.capabilities.bounding == 0 &&
+			plan_has_rlimit(&plan, "nofile", 1024) &&
+			has(plan.masked_paths, "/proc/kcore") && !strcmp(plan.policy, "strict"),
+		"takes everything");
 	record_release(&plan_type, &plan);
 
 	plan.process.user = xstrdup("7");
 	plan.process.rlimits = xcalloc(1, sizeof *plan.process.rlimits);
-	plan.process.rlimits[0] = (struct plan_rlimit){ .type = xstrdup("nofile"), .soft = 5, .hard = 6 };
+	plan.process.rlimits[0] =
+		(struct plan_rlimit){ .type = xstrdup("nofile"), .soft = 5, .hard = 6 };
 	plan.process.n_rlimits = 1;
 	plan.resources.pids = 9;
 	plan.resources.cpu_quota_us = 1000;
@@ -334,11 +453,14 @@ static void test_apply(void)
 	free(p.user);
 	p.user = xstrdup("nobody");
 	ok(policy_apply(&p, NULL, &plan, &err) == 0 && !strcmp(plan.process.user, "7") &&
-			plan_has_rlimit(&plan, "nofile", 5) && plan_has_rlimit(&plan, "core", 0) && plan.resources.pids == 9 &&
-			plan.resources.memory_bytes == UINT64_C(512) << 20 && plan.resources.cpu_quota_us == 1000 &&
-			plan.resources.cpu_period_us == 0 && plan.limits.wall_us == 3 && !plan.root.read_only &&
+			plan_has_rlimit(&plan, "nofile", 5) && plan_has_rlimit(&plan, "core", 0) &&
+			plan.resources.pids == 9 &&
+			plan.resources.memory_bytes == UINT64_C(512) << 20 &&
+			plan.resources.cpu_quota_us == 1000 && plan.resources.cpu_period_us == 0 &&
+			plan.limits.wall_us == 3 && !plan.root.read_only &&
 			plan.network == NETWORK_HOST && plan.process.capabilities.bounding == 1 &&
-			plan.process.capabilities.permitted == 0, "what a plan has stays");
+			plan.process.capabilities.permitted == 0,
+		"what a plan has stays");
 	record_release(&plan_type, &plan);
 	policy_release(&p);
 
@@ -347,11 +469,15 @@ static void test_apply(void)
 			plan.process.capabilities.bounding == plan.process.capabilities.permitted &&
 			(plan.process.capabilities.bounding & UINT64_C(1) << CAP_SYS_CHROOT) &&
 			__builtin_popcountll(plan.process.capabilities.bounding) == 11 &&
-			!plan.process.capabilities.inheritable && !plan.process.capabilities.ambient, "capability sets");
+			!plan.process.capabilities.inheritable &&
+			!plan.process.capabilities.ambient,
+		"capability sets");
 	record_release(&plan_type, &plan);
 	policy_release(&p);
 
-	ok(policy_load("open", &p, &err) == 0 && policy_apply(&p, NULL, &plan, &err) == 0 && plan.seccomp.len == 0, "open: no filter");
+	ok(policy_load("open", &p, &err) == 0 && policy_apply(&p, NULL, &plan, &err) == 0 &&
+			plan.seccomp.len == 0,
+		"open: no filter");
 	record_release(&plan_type, &plan);
 	policy_release(&p);
 }

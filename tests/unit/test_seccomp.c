@@ -100,7 +100,8 @@ static struct bytes compile_policy(const char *text, uint64_t caps)
 	struct policy p = { 0 };
 	struct bytes program = { 0 };
 	struct error err = { 0 };
-	int r = strchr(text, '{') ? policy_parse(text, strlen(text), PRIVATE_NAME, &p, &err) : policy_load(text, &p, &err);
+	int r = strchr(text, '{') ? policy_parse(text, strlen(text), PRIVATE_NAME, &p, &err)
+				  : policy_load(text, &p, &err);
 
 	if (r == 0)
 		r = seccomp_compile(&p.seccomp, caps, NULL, &program, &err);
@@ -118,7 +119,7 @@ static const char *compile_error(const char *text)
 
 	err = (struct error){ 0 };
 	if (policy_parse(text, strlen(text), PRIVATE_NAME, &p, &err) == 0 &&
-			seccomp_compile(&p.seccomp, 0, NULL, &program, &err) == 0)
+		seccomp_compile(&p.seccomp, 0, NULL, &program, &err) == 0)
 		free(program.data);
 	policy_release(&p);
 	return err.message;
@@ -190,7 +191,8 @@ static int try_denied(void)
 static int try_high_bits(void)
 {
 	/* The kernel takes the family from 32 bits: what stands above must not hide it from the filter. */
-	return expect_errno(syscall(SYS_socket, UINT64_C(0x100000000) | AF_VSOCK, SOCK_STREAM, 0), EAFNOSUPPORT, 1);
+	return expect_errno(syscall(SYS_socket, UINT64_C(0x100000000) | AF_VSOCK, SOCK_STREAM, 0),
+		EAFNOSUPPORT, 1);
 }
 
 static int try_unknown(void)
@@ -221,8 +223,9 @@ static void test_children(void)
 
 	owned = program.data;
 	strict_owned = strict.data;
-	ok(program.len > 0 && strict.len > 0, "default and strict compile: %zu and %zu instructions",
-			program.len / sizeof(struct sock_filter), strict.len / sizeof(struct sock_filter));
+	ok(program.len > 0 && strict.len > 0,
+		"default and strict compile: %zu and %zu instructions",
+		program.len / sizeof(struct sock_filter), strict.len / sizeof(struct sock_filter));
 	if (exited(in_child(&program, try_ordinary), 99)) {
 		skip("filters cannot be installed here (valgrind has no seccomp)");
 		return;
@@ -230,7 +233,8 @@ static void test_children(void)
 	ok(exited(in_child(&program, try_ordinary), 0), "default: pipes, fork, open work");
 	ok(exited(in_child(&strict, try_ordinary), 0), "strict: pipes, fork, open work");
 	ok(exited(in_child(&program, try_denied), 0), "default: privileged calls give their errno");
-	ok(exited(in_child(&program, try_high_bits), 0), "default: high bits do not hide a socket family");
+	ok(exited(in_child(&program, try_high_bits), 0),
+		"default: high bits do not hide a socket family");
 	ok(exited(in_child(&strict, try_high_bits), 0), "strict: nor there");
 	ok(exited(in_child(&program, try_unknown), 0), "default: an unknown call is ENOSYS");
 #ifdef __x86_64__
@@ -250,21 +254,24 @@ static void test_doors(void)
 
 	owned = program.data;
 	for (long nr = 0; nr < 600; nr++) {
-		i386 = i386 && ask6(&program, AUDIT_ARCH_I386, nr, none) == SECCOMP_RET_KILL_PROCESS;
-		x32 = x32 && ask6(&program, AUDIT_ARCH_X86_64, X32_BIT | nr, none) == SECCOMP_RET_KILL_PROCESS;
+		i386 = i386 &&
+		       ask6(&program, AUDIT_ARCH_I386, nr, none) == SECCOMP_RET_KILL_PROCESS;
+		x32 = x32 && ask6(&program, AUDIT_ARCH_X86_64, X32_BIT | nr, none) ==
+				     SECCOMP_RET_KILL_PROCESS;
 	}
 	ok(i386, "no i386 call gets past, with every capability");
 	ok(x32, "no x32 call gets past, with every capability");
-	ok(ask(&program, SYS_mount, 0, 0, 0) == SECCOMP_RET_ALLOW && ask(&program, SYS_clone3, 0, 0, 0) == SECCOMP_RET_ALLOW &&
+	ok(ask(&program, SYS_mount, 0, 0, 0) == SECCOMP_RET_ALLOW &&
+			ask(&program, SYS_clone3, 0, 0, 0) == SECCOMP_RET_ALLOW &&
 			ask(&program, SYS_clone, CLONE_NEWUSER, 0, 0) == SECCOMP_RET_ALLOW,
-			"with CAP_SYS_ADMIN mount, clone3 and new namespaces are allowed");
+		"with CAP_SYS_ADMIN mount, clone3 and new namespaces are allowed");
 	ok(ask(&program, SYS_socket, AF_ALG, 0, 0) == ERRNO(EAFNOSUPPORT), "but not AF_ALG");
 }
 
 static void test_default_arguments(void)
 {
-	static const uint64_t flags[] = { CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
-		CLONE_NEWPID, CLONE_NEWNET };
+	static const uint64_t flags[] = { CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+		CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET };
 	_cleanup_free_ uint8_t *owned = NULL;
 	struct bytes p = compile_policy("default", 0);
 	bool all = true, sockets = true;
@@ -277,21 +284,26 @@ static void test_default_arguments(void)
 		for (size_t b = 0; b < ARRAY_LEN(flags); b++)
 			set |= i >> b & 1 ? flags[b] : 0;
 		want = i ? ERRNO(EPERM) : SECCOMP_RET_ALLOW;
-		all = all && ask(&p, SYS_clone, set, 0, 0) == want && ask(&p, SYS_unshare, set, 0, 0) == want;
+		all = all && ask(&p, SYS_clone, set, 0, 0) == want &&
+		      ask(&p, SYS_unshare, set, 0, 0) == want;
 	}
 	ok(all, "clone and unshare: EPERM for each set of namespaces, allowed without");
-	ok(ask(&p, SYS_unshare, 0x80, 0, 0) == ERRNO(EPERM), "unshare of a time namespace is EPERM");
+	ok(ask(&p, SYS_unshare, 0x80, 0, 0) == ERRNO(EPERM),
+		"unshare of a time namespace is EPERM");
 	for (uint64_t family = 0; family < 46; family++) {
-		uint32_t want = family == AF_VSOCK || family == AF_ALG ? ERRNO(EAFNOSUPPORT) : SECCOMP_RET_ALLOW;
+		uint32_t want = family == AF_VSOCK || family == AF_ALG ? ERRNO(EAFNOSUPPORT)
+								       : SECCOMP_RET_ALLOW;
 
 		sockets = sockets && ask(&p, SYS_socket, family, SOCK_STREAM, 0) == want &&
-				ask(&p, SYS_socket, family | UINT64_C(0xdead) << 32, SOCK_STREAM, 0) == want;
+			  ask(&p, SYS_socket, family | UINT64_C(0xdead) << 32, SOCK_STREAM, 0) ==
+				  want;
 	}
 	ok(sockets, "socket: every family but vsock and alg, whatever the high bits");
-	ok(ask(&p, SYS_socket, AF_NETLINK, SOCK_RAW, 9) == ERRNO(EINVAL), "the audit socket is EINVAL");
+	ok(ask(&p, SYS_socket, AF_NETLINK, SOCK_RAW, 9) == ERRNO(EINVAL),
+		"the audit socket is EINVAL");
 	ok(ask(&p, SYS_personality, 0xffffffff, 0, 0) == SECCOMP_RET_ALLOW &&
 			ask(&p, SYS_personality, 0x0040000, 0, 0) == ERRNO(ENOSYS),
-			"personality: asking is allowed, ADDR_NO_RANDOMIZE is not");
+		"personality: asking is allowed, ADDR_NO_RANDOMIZE is not");
 }
 
 static void test_strict_arguments(void)
@@ -305,23 +317,27 @@ static void test_strict_arguments(void)
 		bool good = family == AF_UNIX || family == AF_INET || family == AF_INET6;
 
 		sockets = sockets && ask(&p, SYS_socket, family, SOCK_STREAM, 0) ==
-				(good ? SECCOMP_RET_ALLOW : ERRNO(EAFNOSUPPORT));
+					     (good ? SECCOMP_RET_ALLOW : ERRNO(EAFNOSUPPORT));
 	}
 	ok(sockets, "strict: unix, inet and inet6 sockets only");
-	ok(ask(&p, SYS_ioctl, 0, 0x5401, 0) == SECCOMP_RET_ALLOW && ask(&p, SYS_ioctl, 0, 0x5412, 0) == ERRNO(ENOSYS) &&
+	ok(ask(&p, SYS_ioctl, 0, 0x5401, 0) == SECCOMP_RET_ALLOW &&
+			ask(&p, SYS_ioctl, 0, 0x5412, 0) == ERRNO(ENOSYS) &&
 			ask(&p, SYS_ioctl, 0, 0x541c, 0) == ERRNO(ENOSYS) &&
 			ask(&p, SYS_ioctl, 0, UINT64_C(0x100005412), 0) == ERRNO(ENOSYS),
-			"strict: TCGETS, but no TIOCSTI and no TIOCLINUX");
-	ok(ask(&p, SYS_ptrace, 0, 0, 0) == ERRNO(EPERM) && ask(&p, SYS_mount, 0, 0, 0) == ERRNO(EPERM),
-			"strict: no ptrace, no mount, even with every capability");
+		"strict: TCGETS, but no TIOCSTI and no TIOCLINUX");
+	ok(ask(&p, SYS_ptrace, 0, 0, 0) == ERRNO(EPERM) &&
+			ask(&p, SYS_mount, 0, 0, 0) == ERRNO(EPERM),
+		"strict: no ptrace, no mount, even with every capability");
 }
 
 /* ---- rules: order, contradictions ---- */
 
-#define DOC(rules) "{\"version\":1,\"extends\":null,\"seccomp\":{\"default\":\"errno\",\"errno\":\"ENOSYS\",\"rules\":[" \
-	rules "]}}"
+#define DOC(rules)                                                                                 \
+	"{\"version\":1,\"extends\":null,\"seccomp\":{\"default\":\"errno\",\"errno\":\"ENOSYS\"," \
+	"\"rules\":[" rules "]}}"
 #define RULE(call, action) "{\"syscalls\":[\"" call "\"],\"action\":\"" action "\"}"
-#define COND(call, action, op, value) "{\"syscalls\":[\"" call "\"],\"action\":\"" action "\",\"arguments\":[" \
+#define COND(call, action, op, value)                                                              \
+	"{\"syscalls\":[\"" call "\"],\"action\":\"" action "\",\"arguments\":["                   \
 	"{\"index\":0,\"op\":\"" op "\",\"value\":" value "}]}"
 
 static bool gives(const char *doc, long nr, uint64_t a0, uint32_t want)
@@ -336,22 +352,31 @@ static bool gives(const char *doc, long nr, uint64_t a0, uint32_t want)
 static void test_order(void)
 {
 	ok(gives(DOC(RULE("kill", "allow") "," RULE("kill", "errno")), SYS_kill, 0, ERRNO(EPERM)),
-			"of two rules without conditions the last one decides");
-	ok(gives(DOC(RULE("kill", "errno") "," RULE("kill", "allow")), SYS_kill, 0, SECCOMP_RET_ALLOW), "either way");
-	ok(gives(DOC(COND("kill", "kill", "eq", "3") "," RULE("kill", "allow")), SYS_kill, 3, SECCOMP_RET_ALLOW),
-			"a rule without conditions takes back those before it");
-	ok(gives(DOC(COND("kill", "allow", "ne", "3") "," COND("kill", "kill", "eq", "3")), SYS_kill, 3,
-			SECCOMP_RET_KILL_PROCESS), "conditions that exclude each other may differ in action");
-	ok(strstr(compile_error(DOC(RULE("kill", "allow") "," COND("kill", "kill", "eq", "3"))), "seccomp: kill: two rules"),
-			"an exception after a rule for all is refused, not ignored");
-	ok(strstr(compile_error(DOC(COND("kill", "allow", "ge", "3") "," COND("kill", "kill", "le", "3"))), "two rules"),
-			"overlapping conditions of different actions are refused");
-	ok(gives(DOC(COND("kill", "allow", "gt", "3") "," COND("kill", "kill", "le", "3")), SYS_kill, 3,
-			SECCOMP_RET_KILL_PROCESS), "neighbouring ranges are not");
+		"of two rules without conditions the last one decides");
+	ok(gives(DOC(RULE("kill", "errno") "," RULE("kill", "allow")), SYS_kill, 0,
+		   SECCOMP_RET_ALLOW),
+		"either way");
+	ok(gives(DOC(COND("kill", "kill", "eq", "3") "," RULE("kill", "allow")), SYS_kill, 3,
+		   SECCOMP_RET_ALLOW),
+		"a rule without conditions takes back those before it");
+	ok(gives(DOC(COND("kill", "allow", "ne", "3") "," COND("kill", "kill", "eq", "3")),
+		   SYS_kill, 3, SECCOMP_RET_KILL_PROCESS),
+		"conditions that exclude each other may differ in action");
+	ok(strstr(compile_error(DOC(RULE("kill", "allow") "," COND("kill", "kill", "eq", "3"))),
+		   "seccomp: kill: two rules"),
+		"an exception after a rule for all is refused, not ignored");
+	ok(strstr(compile_error(DOC(
+			  COND("kill", "allow", "ge", "3") "," COND("kill", "kill", "le", "3"))),
+		   "two rules"),
+		"overlapping conditions of different actions are refused");
+	ok(gives(DOC(COND("kill", "allow", "gt", "3") "," COND("kill", "kill", "le", "3")),
+		   SYS_kill, 3, SECCOMP_RET_KILL_PROCESS),
+		"neighbouring ranges are not");
 	ok(gives(DOC(RULE("kill", "log")), SYS_kill, 0, SECCOMP_RET_LOG), "log");
 	ok(gives(DOC(""), SYS_kill, 0, ERRNO(ENOSYS)), "no rules: the default for all");
-	ok(!seccomp_syscall_known("opne") && seccomp_syscall_known("openat") && seccomp_syscall_known("socketcall") &&
-			!seccomp_syscall_known("x\ny"), "known names");
+	ok(!seccomp_syscall_known("opne") && seccomp_syscall_known("openat") &&
+			seccomp_syscall_known("socketcall") && !seccomp_syscall_known("x\ny"),
+		"known names");
 }
 
 /* ---- programs against their rules ---- */
@@ -381,20 +406,25 @@ static bool holds(const struct seccomp_argument *a, const uint64_t args[6])
 
 static uint32_t verdict(int action, uint64_t error)
 {
-	return action == SECCOMP_ALLOW ? SECCOMP_RET_ALLOW : action == SECCOMP_LOG ? SECCOMP_RET_LOG :
-	       action == SECCOMP_KILL ? SECCOMP_RET_KILL_PROCESS : ERRNO(error ? error : EPERM);
+	return action == SECCOMP_ALLOW  ? SECCOMP_RET_ALLOW
+	       : action == SECCOMP_LOG  ? SECCOMP_RET_LOG
+	       : action == SECCOMP_KILL ? SECCOMP_RET_KILL_PROCESS
+					: ERRNO(error ? error : EPERM);
 }
 
 /* What the rules say, read as README.md describes them: the last rule that applies. */
-static uint32_t expected(const struct seccomp_profile *p, uint64_t caps, const char *name, const uint64_t args[6])
+static uint32_t expected(
+	const struct seccomp_profile *p, uint64_t caps, const char *name, const uint64_t args[6])
 {
 	uint32_t fallback = verdict(p->default_action, p->default_error), result = fallback;
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct seccomp_rule *r = &p->rules[i];
-		bool applies = !r->capability || (caps >> (r->capability - 1) & 1) != r->without_capability, named = false;
+		bool applies = !r->capability ||
+			       (caps >> (r->capability - 1) & 1) != r->without_capability,
+		     named = false;
 
-		strv_foreach(s, r->syscalls)
+		strv_foreach (s, r->syscalls)
 			named = named || !strcmp(s, name);
 		if (!applies || !named)
 			continue;
@@ -403,7 +433,8 @@ static uint32_t expected(const struct seccomp_profile *p, uint64_t caps, const c
 		for (size_t k = 0; k < r->n_arguments; k++)
 			applies = applies && holds(&r->arguments[k], args);
 		if (applies)
-			result = r->action == SECCOMP_DEFAULT ? fallback : verdict(r->action, r->error);
+			result = r->action == SECCOMP_DEFAULT ? fallback
+							      : verdict(r->action, r->error);
 	}
 	return result;
 }
@@ -446,12 +477,29 @@ struct call {
 	const char *name;
 };
 static const struct call calls[] = {
-	{ SYS_read, "read" }, { SYS_openat, "openat" }, { SYS_clone, "clone" }, { SYS_unshare, "unshare" },
-	{ SYS_socket, "socket" }, { SYS_personality, "personality" }, { SYS_ioctl, "ioctl" }, { SYS_clone3, "clone3" },
-	{ SYS_mount, "mount" }, { SYS_bpf, "bpf" }, { SYS_syslog, "syslog" }, { SYS_chroot, "chroot" },
-	{ SYS_reboot, "reboot" }, { SYS_ptrace, "ptrace" }, { SYS_kcmp, "kcmp" }, { SYS_keyctl, "keyctl" },
-	{ SYS_userfaultfd, "userfaultfd" }, { SYS_futex_waitv, "futex_waitv" }, { SYS_execve, "execve" },
-	{ SYS_exit_group, "exit_group" }, { SYS_kill, "kill" }, { SYS_setns, "setns" }, { SYS_rseq, "rseq" },
+	{ SYS_read, "read" },
+	{ SYS_openat, "openat" },
+	{ SYS_clone, "clone" },
+	{ SYS_unshare, "unshare" },
+	{ SYS_socket, "socket" },
+	{ SYS_personality, "personality" },
+	{ SYS_ioctl, "ioctl" },
+	{ SYS_clone3, "clone3" },
+	{ SYS_mount, "mount" },
+	{ SYS_bpf, "bpf" },
+	{ SYS_syslog, "syslog" },
+	{ SYS_chroot, "chroot" },
+	{ SYS_reboot, "reboot" },
+	{ SYS_ptrace, "ptrace" },
+	{ SYS_kcmp, "kcmp" },
+	{ SYS_keyctl, "keyctl" },
+	{ SYS_userfaultfd, "userfaultfd" },
+	{ SYS_futex_waitv, "futex_waitv" },
+	{ SYS_execve, "execve" },
+	{ SYS_exit_group, "exit_group" },
+	{ SYS_kill, "kill" },
+	{ SYS_setns, "setns" },
+	{ SYS_rseq, "rseq" },
 };
 
 static bool agrees(const struct seccomp_profile *p, uint64_t caps, unsigned rounds)
@@ -470,10 +518,11 @@ static bool agrees(const struct seccomp_profile *p, uint64_t caps, unsigned roun
 
 		for (int k = 0; k < 6; k++)
 			args[k] = interesting();
-		good = ask6(&program, AUDIT_ARCH_X86_64, c->nr, args) == expected(p, caps, c->name, args);
+		good = ask6(&program, AUDIT_ARCH_X86_64, c->nr, args) ==
+		       expected(p, caps, c->name, args);
 		if (!good)
 			printf("# %s(%llx, %llx, %llx)\n", c->name, (unsigned long long)args[0],
-					(unsigned long long)args[1], (unsigned long long)args[2]);
+				(unsigned long long)args[1], (unsigned long long)args[2]);
 	}
 	free(program.data);
 	return good;
@@ -487,7 +536,11 @@ static void test_presets_agree(void)
 		bool good = policy_load(*name, &p, &err) == 0;
 
 		for (int i = 0; good && !p.seccomp_off && i < 12; i++)
-			good = agrees(&p.seccomp, i == 0 ? 0 : i == 1 ? UINT64_MAX : next_random(), 20000);
+			good = agrees(&p.seccomp,
+				i == 0   ? 0
+				: i == 1 ? UINT64_MAX
+					 : next_random(),
+				20000);
 		ok(good, "%s: the program does what the rules say", *name);
 		policy_release(&p);
 	}
@@ -503,7 +556,9 @@ static void test_random_agree(void)
 	for (int round = 0; round < 3000 && good; round++) {
 		struct seccomp_argument args[6][2] = { 0 };
 		struct seccomp_rule rules[6] = { 0 };
-		struct seccomp_profile p = { .default_action = SECCOMP_ERRNO, .default_error = ENOSYS, .rules = rules };
+		struct seccomp_profile p = {
+			.default_action = SECCOMP_ERRNO, .default_error = ENOSYS, .rules = rules
+		};
 		char *lists[6][2] = { 0 };
 		struct bytes program = { 0 };
 		struct error err;
@@ -516,8 +571,10 @@ static void test_random_agree(void)
 			rules[i].arguments = args[i];
 			rules[i].n_arguments = next_random() % 3;
 			for (size_t k = 0; k < rules[i].n_arguments; k++) {
-				args[i][k] = (struct seccomp_argument){ .index = k + next_random() % 2 * 2,
-					.compare = (int)(next_random() % 7), .value = interesting() };
+				args[i][k] = (struct seccomp_argument){ .index = k + next_random() %
+											     2 * 2,
+					.compare = (int)(next_random() % 7),
+					.value = interesting() };
 				if (args[i][k].compare == SECCOMP_MASKED_EQ)
 					args[i][k].value_two = args[i][k].value & next_random();
 			}
@@ -532,7 +589,8 @@ static void test_random_agree(void)
 		if (!good)
 			printf("# round %d\n", round);
 	}
-	ok(good && compiled > 500 && refused > 100, "random profiles: %u compiled and agree, %u refused", compiled, refused);
+	ok(good && compiled > 500 && refused > 100,
+		"random profiles: %u compiled and agree, %u refused", compiled, refused);
 }
 
 /* ---- the cache ---- */
@@ -542,7 +600,8 @@ static bool equal(const struct bytes *a, const struct bytes *b)
 	return a->len == b->len && a->len > 0 && !memcmp(a->data, b->data, a->len);
 }
 
-static bool compile_cached(const struct policy *p, const char *cache, const struct bytes *want, uint64_t *ret_ns)
+static bool compile_cached(
+	const struct policy *p, const char *cache, const struct bytes *want, uint64_t *ret_ns)
 {
 	struct bytes got = { 0 };
 	struct error err;
@@ -590,7 +649,8 @@ static void poison(const char *file, off_t at)
 
 static void test_cache(void)
 {
-	_cleanup_free_ char *cache = xasprintf("%s/a/cache", dir), *file = NULL, *link = xasprintf("%s/link", dir);
+	_cleanup_free_ char *cache = xasprintf("%s/a/cache", dir), *file = NULL,
+			    *link = xasprintf("%s/link", dir);
 	_cleanup_free_ uint8_t *owned = NULL;
 	struct bytes want = compile_policy("default", 0);
 	struct policy p = { 0 };
@@ -609,8 +669,8 @@ static void test_cache(void)
 		best = ns < best ? ns : best;
 	}
 	ok(good, "a hit gives the same program");
-	ok(best * 2 < miss, "and sooner: %llu us instead of %llu us", (unsigned long long)best / 1000,
-			(unsigned long long)miss / 1000);
+	ok(best * 2 < miss, "and sooner: %llu us instead of %llu us",
+		(unsigned long long)best / 1000, (unsigned long long)miss / 1000);
 	poison(file, -3);
 	ok(compile_cached(&p, cache, &want, &ns), "a broken program is not used");
 	poison(file, 40);
@@ -623,8 +683,10 @@ static void test_cache(void)
 	(void)chmod(cache, 0777);
 	ok(compile_cached(&p, cache, &want, &ns), "a folder that others can write is not used");
 	(void)chmod(cache, 0700);
-	ok(symlink(cache, link) == 0 && compile_cached(&p, link, &want, &ns), "nor a link to a folder");
-	ok(compile_cached(&p, "/proc/self/no/such", &want, &ns), "a folder that cannot be made is no error");
+	ok(symlink(cache, link) == 0 && compile_cached(&p, link, &want, &ns),
+		"nor a link to a folder");
+	ok(compile_cached(&p, "/proc/self/no/such", &want, &ns),
+		"a folder that cannot be made is no error");
 	policy_release(&p);
 }
 

@@ -25,8 +25,9 @@ static void test_registers(void)
 	uint16_t half = 0;
 
 	virtio_rng_init(&rng, &memory);
-	ok(reg_read(d, VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 && reg_read(d, VIRTIO_MMIO_VERSION) == 2,
-			"it is virtio 2");
+	ok(reg_read(d, VIRTIO_MMIO_MAGIC_VALUE) == 0x74726976 &&
+			reg_read(d, VIRTIO_MMIO_VERSION) == 2,
+		"it is virtio 2");
 	virtio_mmio_access(d, VIRTIO_MMIO_STATUS, &half, 2, true);
 	ok(reg_read(d, VIRTIO_MMIO_STATUS) == 0, "a 16-bit write to a register does nothing");
 	reg_write(d, VIRTIO_MMIO_STATUS, 4);
@@ -46,7 +47,8 @@ static void test_registers(void)
 	reg_write(d, VIRTIO_MMIO_QUEUE_READY, 1);
 	ok(reg_read(d, VIRTIO_MMIO_QUEUE_NUM_MAX) == 0, "a queue that does not exist has no size");
 	guest_set_queue(d, 0, 4096);
-	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 0, "a queue that is too large does not become ready");
+	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 0,
+		"a queue that is too large does not become ready");
 	(void)guest_queue(&memory, 0, SIZE);
 	guest_set_queue(d, 0, SIZE);
 	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 1, "a good one does");
@@ -55,9 +57,11 @@ static void test_registers(void)
 	ok(d->queues[0].size == SIZE && d->queues[0].desc_gpa == RING_GPA, "and is frozen");
 	reg_write(d, VIRTIO_MMIO_STATUS, 15);
 	reg_write(d, VIRTIO_MMIO_QUEUE_READY, 0);
-	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 1, "also against being taken away while the driver runs");
+	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 1,
+		"also against being taken away while the driver runs");
 	reg_write(d, VIRTIO_MMIO_STATUS, 0);
-	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 0 && d->driver_features == 0, "a reset undoes it all");
+	ok(reg_read(d, VIRTIO_MMIO_QUEUE_READY) == 0 && d->driver_features == 0,
+		"a reset undoes it all");
 	for (unsigned offset = 0; offset < VIRTIO_WINDOW_BYTES; offset += 4) {
 		reg_write(d, offset, 0xffffffff);
 		(void)reg_read(d, offset); /* must only survive */
@@ -77,7 +81,8 @@ static void test_rng(void)
 	guest_desc(&queues[0], 0, DATA_GPA, 64, VRING_DESC_F_WRITE, 0);
 	guest_offer(&queues[0], 0);
 	guest_kick(d, 0);
-	ok(queues[0].used[1] == 1 && queues[0].used[4] == 64, "64 random bytes were asked for and told");
+	ok(queues[0].used[1] == 1 && queues[0].used[4] == 64,
+		"64 random bytes were asked for and told");
 	ok(memcmp(vm_memory_at(&memory, DATA_GPA, 64), zeros, 64) != 0, "they are there");
 	ok(!memcmp(vm_memory_at(&memory, DATA_GPA + 64, 64), zeros, 64), "and no more");
 	ok(reg_read(d, VIRTIO_MMIO_INTERRUPT_STATUS) == VIRTIO_MMIO_INT_VRING, "with an interrupt");
@@ -91,7 +96,8 @@ static void test_rng(void)
 }
 
 /* One request: header, data, status. Returns the status byte, or 0xee if there is no answer. */
-static uint8_t request(struct virtio_block *block, uint32_t type, uint64_t sector, uint32_t bytes, bool data_in)
+static uint8_t request(
+	struct virtio_block *block, uint32_t type, uint64_t sector, uint32_t bytes, bool data_in)
 {
 	struct virtio_blk_outhdr header = { .type = type, .sector = sector };
 	struct guest_queue *q = &queues[0];
@@ -102,7 +108,8 @@ static uint8_t request(struct virtio_block *block, uint32_t type, uint64_t secto
 	status += 100;
 	*status = 0xee;
 	guest_desc(q, 0, DATA_GPA, sizeof header, VRING_DESC_F_NEXT, bytes ? 1 : 2);
-	guest_desc(q, 1, DATA_GPA + 4096, bytes, VRING_DESC_F_NEXT | (data_in ? VRING_DESC_F_WRITE : 0), 2);
+	guest_desc(q, 1, DATA_GPA + 4096, bytes,
+		VRING_DESC_F_NEXT | (data_in ? VRING_DESC_F_WRITE : 0), 2);
 	guest_desc(q, 2, DATA_GPA + 100, 1, VRING_DESC_F_WRITE, 0);
 	guest_offer(q, 0);
 	guest_kick(&block->device, 0);
@@ -113,36 +120,49 @@ static void test_block(const char *path)
 {
 	static struct virtio_block block;
 	uint8_t *data = vm_memory_at(&memory, DATA_GPA + 4096, 8192), sector[512];
-	struct virtio_blk_discard_write_zeroes *range = (struct virtio_blk_discard_write_zeroes *)data;
+	struct virtio_blk_discard_write_zeroes *range =
+		(struct virtio_blk_discard_write_zeroes *)data;
 	struct error err;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	ok(virtio_block_init(&block, &memory, "/dev/null", false, "vda", &err) == -EINVAL,
-			"a device without blocks: %s", err.message);
-	ok(virtio_block_init(&block, &memory, path, false, "vda", &err) == 0, "a file becomes a disk");
+		"a device without blocks: %s", err.message);
+	ok(virtio_block_init(&block, &memory, path, false, "vda", &err) == 0,
+		"a file becomes a disk");
 	guest_start(&block.device, &memory, queues, SIZE, 1 << VIRTIO_BLK_F_FLUSH);
 	memset(data, 'x', 1024);
-	ok(request(&block, VIRTIO_BLK_T_OUT, 3, 1024, false) == VIRTIO_BLK_S_OK, "two sectors are written");
-	ok(pread(fd, sector, 512, 4 * 512) == 512 && sector[0] == 'x' && sector[511] == 'x', "to where they belong");
+	ok(request(&block, VIRTIO_BLK_T_OUT, 3, 1024, false) == VIRTIO_BLK_S_OK,
+		"two sectors are written");
+	ok(pread(fd, sector, 512, 4 * 512) == 512 && sector[0] == 'x' && sector[511] == 'x',
+		"to where they belong");
 	memset(data, 0, 1024);
-	ok(request(&block, VIRTIO_BLK_T_IN, 4, 512, true) == VIRTIO_BLK_S_OK && data[511] == 'x' && data[512] == 0,
-			"one is read");
+	ok(request(&block, VIRTIO_BLK_T_IN, 4, 512, true) == VIRTIO_BLK_S_OK && data[511] == 'x' &&
+			data[512] == 0,
+		"one is read");
 	ok(request(&block, VIRTIO_BLK_T_FLUSH, 0, 0, false) == VIRTIO_BLK_S_OK, "a flush");
-	ok(request(&block, VIRTIO_BLK_T_GET_ID, 0, 20, true) == VIRTIO_BLK_S_OK && !strcmp((char *)data, "vda"),
-			"its name");
-	ok(request(&block, 4711, 0, 512, true) == VIRTIO_BLK_S_UNSUPP, "an unknown request is not supported");
-	ok(request(&block, VIRTIO_BLK_T_IN, DISK_SECTORS, 512, true) == VIRTIO_BLK_S_IOERR, "no sector after the end");
-	ok(request(&block, VIRTIO_BLK_T_IN, DISK_SECTORS - 1, 1024, true) == VIRTIO_BLK_S_IOERR, "nor over it");
-	ok(request(&block, VIRTIO_BLK_T_OUT, UINT64_MAX, 512, false) == VIRTIO_BLK_S_IOERR, "nor at the last number");
+	ok(request(&block, VIRTIO_BLK_T_GET_ID, 0, 20, true) == VIRTIO_BLK_S_OK &&
+			!strcmp((char *)data, "vda"),
+		"its name");
+	ok(request(&block, 4711, 0, 512, true) == VIRTIO_BLK_S_UNSUPP,
+		"an unknown request is not supported");
+	ok(request(&block, VIRTIO_BLK_T_IN, DISK_SECTORS, 512, true) == VIRTIO_BLK_S_IOERR,
+		"no sector after the end");
+	ok(request(&block, VIRTIO_BLK_T_IN, DISK_SECTORS - 1, 1024, true) == VIRTIO_BLK_S_IOERR,
+		"nor over it");
+	ok(request(&block, VIRTIO_BLK_T_OUT, UINT64_MAX, 512, false) == VIRTIO_BLK_S_IOERR,
+		"nor at the last number");
 	ok(request(&block, VIRTIO_BLK_T_OUT, UINT64_C(1) << 55, 512, false) == VIRTIO_BLK_S_IOERR,
-			"nor where the offset wraps");
-	ok(request(&block, VIRTIO_BLK_T_IN, 0, 100, true) == VIRTIO_BLK_S_IOERR, "no part of a sector");
+		"nor where the offset wraps");
+	ok(request(&block, VIRTIO_BLK_T_IN, 0, 100, true) == VIRTIO_BLK_S_IOERR,
+		"no part of a sector");
 	*range = (struct virtio_blk_discard_write_zeroes){ .sector = 3, .num_sectors = 2 };
-	ok(request(&block, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof *range, false) != VIRTIO_BLK_S_IOERR,
-			"zeroes are written");
-	*range = (struct virtio_blk_discard_write_zeroes){ .sector = DISK_SECTORS - 1, .num_sectors = 2 };
+	ok(request(&block, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof *range, false) !=
+			VIRTIO_BLK_S_IOERR,
+		"zeroes are written");
+	*range = (struct virtio_blk_discard_write_zeroes){ .sector = DISK_SECTORS - 1,
+		.num_sectors = 2 };
 	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_IOERR,
-			"no discard over the end");
+		"no discard over the end");
 	ok(!guest_broken(&block.device), "all these are mere errors");
 	guest_desc(&queues[0], 0, DATA_GPA, 8, VRING_DESC_F_WRITE, 0);
 	guest_offer(&queues[0], 0);
@@ -153,7 +173,8 @@ static void test_block(const char *path)
 	ok(virtio_block_init(&block, &memory, path, true, "vdb", &err) == 0, "read-only");
 	guest_start(&block.device, &memory, queues, SIZE, 0);
 	ok(request(&block, VIRTIO_BLK_T_OUT, 0, 512, false) == VIRTIO_BLK_S_IOERR, "writing fails");
-	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, 16, false) == VIRTIO_BLK_S_IOERR, "discarding too");
+	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, 16, false) == VIRTIO_BLK_S_IOERR,
+		"discarding too");
 	virtio_block_release(&block);
 	close(fd);
 }
@@ -172,10 +193,11 @@ static void control(struct virtio_console *c, uint32_t id, uint16_t event, uint1
 
 static bool heard(unsigned n, uint32_t id, uint16_t event, const char *text)
 {
-	const struct virtio_console_control *message = vm_memory_at(&memory, DATA_GPA + 0x1000 + n * 64, 64);
+	const struct virtio_console_control *message =
+		vm_memory_at(&memory, DATA_GPA + 0x1000 + n * 64, 64);
 
 	return queues[CONTROL_IN].used[1] > n && message->id == id && message->event == event &&
-			(!text || !memcmp(message + 1, text, strlen(text)));
+	       (!text || !memcmp(message + 1, text, strlen(text)));
 }
 
 static void test_console(void)
@@ -190,7 +212,8 @@ static void test_console(void)
 	virtio_console_init(&c, &memory, sock[1], -1);
 	guest_start(&c.device, &memory, queues, SIZE, 1 << VIRTIO_CONSOLE_F_MULTIPORT);
 	for (uint16_t i = 0; i < 4; i++) {
-		guest_desc(&queues[CONTROL_IN], i, DATA_GPA + 0x1000 + i * 64, 64, VRING_DESC_F_WRITE, 0);
+		guest_desc(&queues[CONTROL_IN], i, DATA_GPA + 0x1000 + i * 64, 64,
+			VRING_DESC_F_WRITE, 0);
 		guest_offer(&queues[CONTROL_IN], i);
 	}
 	control(&c, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
@@ -204,9 +227,12 @@ static void test_console(void)
 	guest_offer(&queues[AGENT_IN], 0);
 	ok(write(sock[0], "hello", 5) == 5, "the host speaks");
 	guest_kick(&c.device, AGENT_IN);
-	ok(queues[AGENT_IN].used[1] == 0, "nothing is sent to a port that the guest has not opened");
+	ok(queues[AGENT_IN].used[1] == 0,
+		"nothing is sent to a port that the guest has not opened");
 	control(&c, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	ok(queues[AGENT_IN].used[1] == 1 && queues[AGENT_IN].used[4] == 5 && !memcmp(data, "hello", 5), "then it is");
+	ok(queues[AGENT_IN].used[1] == 1 && queues[AGENT_IN].used[4] == 5 &&
+			!memcmp(data, "hello", 5),
+		"then it is");
 	ok(write(sock[0], "again", 5) == 5, "the host speaks on");
 	guest_kick(&c.device, AGENT_IN);
 	ok(queues[AGENT_IN].used[1] == 1, "without a buffer it stays in the socket");
@@ -225,18 +251,21 @@ static void test_console(void)
 		guest_kick(&c.device, AGENT_OUT);
 	}
 	ok(c.is_sending && (uint16_t)(queues[AGENT_OUT].avail[1] - queues[AGENT_OUT].used[1]) == 1,
-			"a full socket leaves a request unanswered");
+		"a full socket leaves a request unanswered");
 	ok(!virtio_console_drain(&c), "so not all is passed on");
 	while (read(sock[0], big, sizeof big) > 0 && !virtio_console_drain(&c))
 		;
-	ok(!c.is_sending && queues[AGENT_OUT].avail[1] == queues[AGENT_OUT].used[1], "room in the socket answers it");
+	ok(!c.is_sending && queues[AGENT_OUT].avail[1] == queues[AGENT_OUT].used[1],
+		"room in the socket answers it");
 	close(sock[0]);
 	guest_offer(&queues[AGENT_IN], 0);
 	guest_kick(&c.device, AGENT_IN);
-	ok(c.agent_closed && heard(3, 1, VIRTIO_CONSOLE_PORT_OPEN, NULL), "the guest hears that the host is gone");
+	ok(c.agent_closed && heard(3, 1, VIRTIO_CONSOLE_PORT_OPEN, NULL),
+		"the guest hears that the host is gone");
 	guest_offer(&queues[AGENT_OUT], 0);
 	guest_kick(&c.device, AGENT_OUT);
-	ok(queues[AGENT_OUT].avail[1] == queues[AGENT_OUT].used[1], "and what it says then vanishes");
+	ok(queues[AGENT_OUT].avail[1] == queues[AGENT_OUT].used[1],
+		"and what it says then vanishes");
 	close(sock[1]);
 }
 
@@ -249,8 +278,9 @@ static void *offer_forever(void *arg)
 
 	__atomic_store_n(&begun, 1, __ATOMIC_RELAXED);
 	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED))
-		__atomic_store_n(&q->avail[1], (uint16_t)(__atomic_load_n(&q->used[1], __ATOMIC_RELAXED) + SIZE / 2),
-				__ATOMIC_RELAXED);
+		__atomic_store_n(&q->avail[1],
+			(uint16_t)(__atomic_load_n(&q->used[1], __ATOMIC_RELAXED) + SIZE / 2),
+			__ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -267,7 +297,8 @@ static void test_console_turns(void)
 	guest_start(&c.device, &memory, queues, SIZE, 1 << VIRTIO_CONSOLE_F_MULTIPORT);
 	guest_desc(&queues[AGENT_OUT], 0, DATA_GPA, 0, 0, 0);
 	queues[AGENT_OUT].avail[1] = SIZE / 2;
-	ok(pthread_create(&other, NULL, offer_forever, &queues[AGENT_OUT]) == 0, "another processor");
+	ok(pthread_create(&other, NULL, offer_forever, &queues[AGENT_OUT]) == 0,
+		"another processor");
 	while (!__atomic_load_n(&begun, __ATOMIC_RELAXED))
 		;
 	alarm(60); /* the end of this program if a kick has none */
@@ -279,7 +310,8 @@ static void test_console_turns(void)
 		most = served > most ? served : most;
 	}
 	alarm(0);
-	ok(most > 0 && most <= TURN && !guest_broken(&c.device), "a guest without end holds the thread for %u requests", most);
+	ok(most > 0 && most <= TURN && !guest_broken(&c.device),
+		"a guest without end holds the thread for %u requests", most);
 	__atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
 	pthread_join(other, NULL);
 	close(sock[0]);
@@ -291,7 +323,8 @@ int main(void)
 	char path[] = "/tmp/bivalve-test-XXXXXX";
 	int fd = mkstemp(path);
 
-	if (fd < 0 || ftruncate(fd, DISK_SECTORS * 512 + 100) < 0 || vm_memory_map(&memory, GUEST_BYTES, NULL) < 0)
+	if (fd < 0 || ftruncate(fd, DISK_SECTORS * 512 + 100) < 0 ||
+		vm_memory_map(&memory, GUEST_BYTES, NULL) < 0)
 		return 1;
 	close(fd);
 	test_registers();
