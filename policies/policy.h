@@ -43,8 +43,8 @@ void policy_release(struct policy *p);
 const char *const *policy_presets(void);
 
 /*
- * Fills the plan with what the policy says: capabilities, no_new_privs, user, the user namespace's bit (its maps are the
- * caller's), rlimits, resources, limits, network, root, paths, the seccomp program (compiled for the plan's bounding
+ * Fills the plan with what the policy says: capabilities, no_new_privs, user, the user namespace's bit (its maps are
+ * the caller's), rlimits, resources, limits, network, root, paths, the seccomp program (compiled for the plan's bounding
  * set).
  *
  * What the plan has already stays, since the command line wins: a user, a rlimit of the same type, a resource or limit

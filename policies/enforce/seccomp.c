@@ -381,7 +381,7 @@ static int build(struct entries *entries, struct pass *pass, struct error *err)
 	_cleanup_(release_filter) scmp_filter_ctx filter = NULL;
 	int r;
 
-	/* Do not probe this kernel: the program may be for a guest's. Level 3 is Linux 4.14: log and kill the process. */
+	/* Do not probe this kernel: the program may be for a guest's. Level 3 is Linux 4.14: log and kill. */
 	(void)seccomp_api_set(3); /* fails only in libseccomp before 2.4, which the attributes below refuse too */
 	filter = seccomp_init(pass->default_action);
 	if (!filter)

@@ -7,7 +7,7 @@
 
 #include "runtime/base/error.h"
 
-/* Texts from images, guests and documents end up in messages: no line of theirs, no escape sequence reaches a terminal. */
+/* Texts from images, guests and documents end up in messages: no line, no escape of theirs reaches a terminal. */
 static void make_one_line(char *text)
 {
 	for (unsigned char *c = (unsigned char *)text; *c; c++)

@@ -14,7 +14,8 @@
  * type follows from its kind:
  *
  *   FIELD_BOOL bool   FIELD_INT int64_t   FIELD_UINT uint64_t   FIELD_DOUBLE double   FIELD_STRING char *
- *   FIELD_STRINGS char ** (NULL-terminated)   FIELD_BYTES struct bytes (base64 in JSON)   FIELD_ENUM int (index in names)
+ *   FIELD_STRINGS char ** (NULL-terminated)   FIELD_BYTES struct bytes (base64 in JSON)
+ *   FIELD_ENUM int (index in names)
  *   FIELD_RECORD an embedded struct   FIELD_RECORDS pointer to an array, its size_t count at count_offset
  *   FIELD_FLAGS uint64_t, a bit per entry of names; an array of strings in JSON
  */

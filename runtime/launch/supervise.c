@@ -2,7 +2,8 @@
 /*
  * One run from an empty instance to a removed one.
  *
- *   claim folder → create (→ state.json) → start → watch { events, signals, terminal, output, time } → account → delete
+ *   claim folder → create (→ state.json) → start → watch { events, signals, terminal, output, time }
+ *   → account → delete
  *
  * The workload's side is one pid, one event socket and, with a terminal, one master: the loop is the same for both
  * shells. Whatever the event socket says is only believed where the pid's own exit status agrees.
