@@ -44,8 +44,8 @@ const char *const *policy_presets(void);
 
 /*
  * Fills the plan with what the policy says: capabilities, no_new_privs, user, the user namespace's bit (its maps are
- * the caller's), rlimits, resources, limits, network, root, paths, the seccomp program (compiled for the plan's bounding
- * set).
+ * the caller's), rlimits, resources, limits, network, root, paths, the seccomp program (compiled for the plan's
+ * bounding set).
  *
  * What the plan has already stays, since the command line wins: a user, a rlimit of the same type, a resource or limit
  * that is not 0, any capability, a list of paths, a seccomp program. Booleans can only be added. `network` none is 0

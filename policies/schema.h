@@ -34,7 +34,7 @@ struct key {
 	uint64_t min, max;             /* COUNT, SIZE, DURATION */
 	const char *const *names;      /* ENUM: NULL-terminated */
 	const struct key *keys;        /* OBJECT: ends with name NULL */
-	/* STRING, ARRAY, LIST: NULL if the value is good (*ret: its canonical form, the caller's), else what is allowed. */
+	/* STRING, ARRAY, LIST: NULL if the value is good (*ret: its canonical form), else what is allowed. */
 	const char *(*check)(const char *value, char **ret);
 	/* CUSTOM. j may be JSON_NULL: back to the state without the key. */
 	int (*read)(const struct document *d, const struct json *j, void *out, struct error *err);
