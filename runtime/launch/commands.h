@@ -10,7 +10,7 @@ enum { EXIT_TIMEOUT = 124, EXIT_BIVALVE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_N
 /*
  * One verb. run gets argv with the verb at [0] and returns an exit status; or a negative errno with err filled, which
  * main prints as the one line "bivalve: …" and turns into 125. A new verb: a row in commands.c, a cmd_*.c,
- * a line in README.md and docs/bivalve.1.md, a test.
+ * a line in README.md, a test.
  */
 struct command {
 	const char *name;
