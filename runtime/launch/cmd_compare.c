@@ -68,7 +68,10 @@ static void format_bytes(char *buf, size_t size, uint64_t bytes)
 
 static void row(const char *name, const char *left, const char *right)
 {
-	printf("  %-28s %-*s%s%s\n", name, *right ? COLUMN : 0, left, *right ? " " : "", right);
+	if (!*left)
+		printf("  %s\n", name);
+	else
+		printf("  %-28s %-*s%s%s\n", name, *right ? COLUMN : 0, left, *right ? " " : "", right);
 }
 
 static void status_text(char *buf, size_t size, const struct side *s)
