@@ -37,11 +37,9 @@ teardown_file() {
 }
 
 @test "not found is 127, not executable is 126, and the line names the file" {
-	run launch busybox no-such-command
-	[ "$status" -eq 127 ]
+	run -127 launch busybox no-such-command
 	[[ "$output" == *no-such-command* ]]
-	run launch busybox /etc/passwd
-	[ "$status" -eq 126 ]
+	run -126 launch busybox /etc/passwd
 	[[ "$output" == */etc/passwd* ]]
 }
 
