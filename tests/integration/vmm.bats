@@ -149,7 +149,7 @@ field() {
 
 @test "an ELF kernel boots, and so does the bzImage that the machine above runs" {
 	local kernel
-	run "$BUILD/tests/vmboot" -m 64 -t 30 -a "seed=1 rounds=1" "$BUILD/tests/hostile_guest"
+	run "$BUILD/tests/vmboot" -m 64 -t 300 -a "seed=1 rounds=1" "$BUILD/tests/hostile_guest"
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"still running"* ]]
 	kernel=$(echo "$BIVALVE_STORE"/kernels/*/kernel)
