@@ -34,7 +34,7 @@ setup() {
 attack() {
 	local words=$1 code=0 own
 	shift
-	timeout -k 5 110 "$BUILD/tests/vmboot" -f -m 64 -t "${LIMIT:-90}" -D "$BIVALVE_RUN/read-only" -d "$BIVALVE_RUN/writable" "$@" \
+	timeout -k 5 400 "$BUILD/tests/vmboot" -f -m 64 -t "${LIMIT:-360}" -D "$BIVALVE_RUN/read-only" -d "$BIVALVE_RUN/writable" "$@" \
 		-a "$words" "$BUILD/tests/hostile_guest" > "$LOG" 2>&1 < /dev/null || code=$?
 	grep -a -o 'hostile guest: [a-z0-9 ,]*\|\[vmboot: [a-z].*\|\[event 2 .*' "$LOG" | tr -cd '\n -~'
 	case $code in

@@ -187,11 +187,15 @@ teardown_file() {
 	nothing_left "sig-$$"
 }
 
+is_running() {
+	[ "$("$BIVALVE" list --json | jq -r ".[] | select(.id == \"$1\") | .status")" = running ]
+}
+
 @test "list, kill and delete see a running instance" {
 	launch_exec --name "live-$$" busybox sh -c 'echo ready; exec sleep 1000' > "$BATS_TEST_TMPDIR/out" &
 	local pid=$!
 	eventually grep -q ready "$BATS_TEST_TMPDIR/out"
-	[ "$("$BIVALVE" list --json | jq -r ".[] | select(.id == \"live-$$\") | .status")" = running ]
+	eventually is_running "live-$$"
 	run launch --name "live-$$" busybox true
 	[ "$status" -eq 125 ]
 	[[ "$output" == *"live-$$"* ]]
