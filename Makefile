@@ -32,7 +32,7 @@ endif
 
 # Directories of the library, lowest layer first. A new .c file in one of them is found by itself.
 LIB_DIRS := runtime/base runtime/model images policies policies/enforce container-backend vm-backend \
-	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/kernel vm-backend/guest runtime/launch bench
+	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/kernel vm-backend/guest runtime/oci runtime/launch bench
 # The main() of each program, kept out of the library.
 MAINS := runtime/launch/main.c images/image_main.c vm-backend/guest/guest_main.c
 LIB_SRCS := $(filter-out $(MAINS) runtime/base/static_nss.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))

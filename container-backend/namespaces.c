@@ -29,6 +29,7 @@ static const struct {
 	{ PLAN_NS(NET), CLONE_NEWNET, "net", "/proc/self/ns/net" },
 	{ PLAN_NS(CGROUP), 0, "cgroup", "/proc/self/ns/cgroup" },
 	{ PLAN_NS(USER), CLONE_NEWUSER, "user", "/proc/self/ns/user" },
+	{ PLAN_NS(TIME), CLONE_NEWTIME, "time", "/proc/self/ns/time" },
 };
 _Static_assert(ARRAY_LEN(namespaces) == PLAN_NS_COUNT, "a row for each namespace");
 

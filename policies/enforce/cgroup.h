@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "runtime/model/plan.h"
+#include "runtime/model/stats.h"
 
 /*
  * Control groups on pure v1, hybrid (v1 controllers, v2 for naming) and pure v2 hosts, by libcgroup. Only memory,
@@ -54,6 +55,16 @@ int cgroup_open_dir(const struct cgroup_host *host, const char *path);
 int cgroup_open_join(const struct cgroup_host *host, const char *path, int ret_fds[CGROUP_HIERARCHIES],
 		struct error *err);
 int cgroup_join(const int *fds, size_t n, struct error *err);
+
+/* Stops every process of the group (v1 freezer, v2 cgroup.freeze) or lets them go on; returns once it is so. */
+int cgroup_freeze(const struct cgroup_host *host, const char *path, bool frozen, struct error *err);
+/* Sets all limits anew, in an order that never makes a passing state that the kernel refuses. */
+int cgroup_update(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
+		struct error *err);
+/* All that the group's controllers count; what is not there stays 0. stats_type releases it. */
+int cgroup_measure(const struct cgroup_host *host, const char *path, struct stats *ret, struct error *err);
+/* The processes of the group and of those below it. *ret is the caller's. */
+int cgroup_processes(const struct cgroup_host *host, const char *path, pid_t **ret, size_t *ret_n, struct error *err);
 
 struct cgroup_stats {
 	uint64_t peak_memory_bytes, oom_kills, pids_denied, cpu_user_us, cpu_system_us; /* 0: not known */

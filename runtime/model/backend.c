@@ -2,6 +2,7 @@
 /* Sending events to the supervisor: see backend.h for their order. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "runtime/base/clock.h"
@@ -35,4 +36,11 @@ int backend_event_error(int fd, const struct error *err, int exit_status)
 
 	(void)snprintf(event.text, sizeof event.text, "%s", err->message); /* a cut line is still a line */
 	return backend_event_send(fd, &event);
+}
+
+void backend_processes_free(struct backend_process *processes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(processes[i].command);
+	free(processes);
 }

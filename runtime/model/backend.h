@@ -2,9 +2,12 @@
 #ifndef BIVALVE_MODEL_BACKEND_H
 #define BIVALVE_MODEL_BACKEND_H
 
+#include <sys/types.h>
+
 #include "runtime/model/instance.h"
 #include "runtime/model/plan.h"
 #include "runtime/model/report.h"
+#include "runtime/model/stats.h"
 
 /*
  * The contract between the launcher and a shell. Each backend gives ONE host pid that exists before the workload runs
@@ -33,6 +36,27 @@ int backend_event_milestone(int fd, const char *name);
 /* Sends ERROR with err's code and text. */
 int backend_event_error(int fd, const struct error *err, int exit_status);
 
+/* One more process in a running instance. */
+struct backend_exec {
+	const struct plan_process *process;
+	const char *cgroup;      /* below the instance's own group; NULL: that group */
+	int stdio[3];            /* unless process->terminal */
+	bool die_with_parent;
+};
+struct backend_exec_result {
+	pid_t pid;               /* a child of the caller; exits with the process's status, 128+n for a signal */
+	int pidfd, console_fd;   /* console_fd: the terminal's master, -1 without */
+	int event_fd;            /* as of an instance: ERROR when it could not be executed, then 125, 126 or 127 */
+};
+
+/* A process of an instance, as its own kernel sees it (VM) or the host does (container). */
+struct backend_process {
+	uint64_t pid, parent, uid;
+	uint64_t cpu_us, start_ns; /* start: wall clock */
+	char *command;           /* its arguments, joined by spaces; "[name]" if it has none */
+};
+void backend_processes_free(struct backend_process *processes, size_t n);
+
 struct backend {
 	const char *name;
 	/* What this host and build can do, as members of the open object in w. Never fails: absence is a finding. */
@@ -42,9 +66,12 @@ struct backend {
 	/*
 	 * Makes the isolated process, stopped before the workload: pid, cgroup, live handles and whatever delete needs
 	 * are set in in (and saved as soon as they exist). stdio[3] become the workload's, unless it has a terminal.
-	 * On failure everything made is undone.
+	 * On failure everything made is undone. A detached instance outlives the caller and waits at its FIFO
+	 * (instance.h) instead of live.start_fd; from create's return on, state.json names all there is of it. The
+	 * hooks prestart, createRuntime and createContainer run in here, each where the specification says.
 	 */
 	int (*create)(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err);
+	/* From any process, if it is detached. Runs startContainer hooks; not poststart, which are the launcher's. */
 	int (*start)(struct instance *in, struct error *err);
 	/* Sends a signal to the workload. -ESRCH when it is gone. */
 	int (*kill)(const struct instance *in, int signo, struct error *err);
@@ -52,6 +79,20 @@ struct backend {
 	void (*account)(const struct instance *in, struct report *report);
 	/* Ends whatever still runs and removes all that create made, bar in->dir. Idempotent: works from state.json. */
 	int (*delete)(const struct instance *in, struct error *err);
+
+	/* Optional: NULL is "unsupported", shown by `features`. All work from state.json, in any process. */
+	int (*exec)(const struct instance *in, const struct plan *plan, const struct backend_exec *exec,
+			struct backend_exec_result *ret, struct error *err);
+	/* Sends a signal to every process of the instance. */
+	int (*kill_all)(const struct instance *in, int signo, struct error *err);
+	int (*pause)(const struct instance *in, struct error *err);
+	int (*resume)(const struct instance *in, struct error *err);
+	/* Binds the new limits: resources holds all of them, the unchanged ones too. On failure the old ones hold. */
+	int (*update)(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
+			struct error *err);
+	/* inside: as the workload's own kernel counts. outside: what the host pays (VM; else zero). */
+	int (*stats)(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err);
+	int (*processes)(const struct instance *in, struct backend_process **ret, size_t *ret_n, struct error *err);
 };
 
 extern const struct backend container_backend, vm_backend;

@@ -2,15 +2,20 @@
 /* Instances on disk: state.json in a folder of the instance's name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
 #include "runtime/base/path.h"
 #include "runtime/model/instance.h"
 
-enum { MAX_STATE_BYTES = 1 << 20, MAX_ID = 64 };
+enum { MAX_STATE_BYTES = 1 << 20, MAX_PLAN_BYTES = 4 << 20, MAX_ID = 64 };
 
-static const char *const status_names[] = { "creating", "created", "running", "stopped", NULL };
+static const char *const status_names[] = { "creating", "created", "running", "stopped", "paused", NULL };
 
 #define ROW(member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct instance, member)
 
@@ -31,6 +36,12 @@ static const struct field instance_fields[] = {
 	{ ROW(image, FIELD_STRING) },
 	{ ROW(command, FIELD_STRINGS) },
 	{ ROW(created_ns, FIELD_UINT) },
+	{ ROW(detached, FIELD_BOOL) },
+	{ ROW(bundle, FIELD_STRING) },
+	{ ROW(rootfs, FIELD_STRING) },
+	{ ROW(owner, FIELD_UINT) },
+	{ ROW(annotations, FIELD_RECORDS), .record = &plan_pair_type,
+		.count_offset = offsetof(struct instance, n_annotations) },
 	{ 0 },
 };
 const struct record_type instance_type = { "instance", sizeof(struct instance), instance_fields };
@@ -79,6 +90,125 @@ int instance_load(const char *run_dir, const char *id, struct instance *ret, str
 	r = record_read(j, &instance_type, ret, err);
 	ret->live = no_handles;
 	return r < 0 ? error_prefix(err, "%s", path) : 0;
+}
+
+int instance_make_fifo(const struct instance *in, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" INSTANCE_START_FIFO, in->dir);
+	int fd;
+
+	if (mkfifo(path, 0600) < 0)
+		return error_sys(err, "cannot make %s", path);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? error_sys(err, "cannot open %s", path) : fd;
+}
+
+int instance_write_fifo(const struct instance *in, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" INSTANCE_START_FIFO, in->dir);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	int r;
+
+	if (fd < 0)
+		return errno == ENXIO ? error_set(err, ESRCH, "%s: nobody waits for its start any more", in->id)
+			: error_sys(err, "cannot open %s", path);
+	r = fd_write_full(fd, "", 1);
+	return r < 0 ? error_set(err, -r, "cannot start %s: %s", in->id, strerror(-r)) : 0;
+}
+
+int instance_save_plan(const struct instance *in, const struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/plan.json", in->dir), *text = NULL;
+	struct json_writer *w = json_writer_new(true);
+	size_t len;
+
+	record_write(w, NULL, &plan_type, plan, false);
+	text = json_writer_finish(w, &len);
+	return file_write_volatile(AT_FDCWD, path, text, len, 0600, err);
+}
+
+int instance_load_plan(const struct instance *in, struct plan *ret, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/plan.json", in->dir);
+	_cleanup_json_ struct json *j = NULL;
+	int r = json_parse_file(AT_FDCWD, path, MAX_PLAN_BYTES, &j, err);
+
+	*ret = (struct plan){ 0 };
+	if (r == 0)
+		r = record_read(j, &plan_type, ret, err);
+	return r < 0 ? error_prefix(err, "%s", path) : 0;
+}
+
+/* Whether the process has ended but was not reaped yet. */
+static bool is_zombie(uint64_t pid)
+{
+	char path[64], text[512];
+	_cleanup_close_ int fd = -1;
+	const char *after;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof path, "/proc/%ju/stat", (uintmax_t)pid); /* fits */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return true;
+	text[n] = '\0';
+	after = strrchr(text, ')');
+	return after && (after[1] == ' ') && (after[2] == 'Z' || after[2] == 'X');
+}
+
+enum instance_status instance_status_now(const struct instance *in)
+{
+	enum instance_status saved = (enum instance_status)in->status;
+	uint64_t start;
+
+	if (!in->pid)
+		return saved == INSTANCE_CREATING ? saved : INSTANCE_STOPPED;
+	if (pid_start_time((pid_t)in->pid, &start) < 0 || start != in->pid_start || is_zombie(in->pid))
+		return INSTANCE_STOPPED;
+	return saved;
+}
+
+const char *instance_status_name(enum instance_status status)
+{
+	return status_names[status];
+}
+
+static void put_created(struct json_writer *w, uint64_t wall_ns)
+{
+	time_t seconds = (time_t)(wall_ns / 1000000000);
+	char stamp[32], text[64];
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm) || !strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm))
+		return;
+	(void)snprintf(text, sizeof text, "%s.%09uZ", stamp, (unsigned)(wall_ns % 1000000000)); /* fits */
+	json_put_string(w, "created", text);
+}
+
+char *instance_oci_state(const struct instance *in, enum instance_status status, bool extended)
+{
+	struct json_writer *w = json_writer_new(false);
+	size_t len;
+
+	json_begin_object(w, NULL);
+	json_put_string(w, "ociVersion", INSTANCE_OCI_VERSION);
+	json_put_string(w, "id", in->id);
+	json_put_string(w, "status", status_names[status]);
+	if (status != INSTANCE_STOPPED || extended)
+		json_put_uint(w, "pid", status == INSTANCE_STOPPED ? 0 : in->pid);
+	json_put_string(w, "bundle", in->bundle ? in->bundle : "");
+	if (extended) {
+		json_put_string(w, "rootfs", in->rootfs ? in->rootfs : "");
+		put_created(w, in->created_ns);
+		json_put_string(w, "owner", "");
+	}
+	json_begin_object(w, "annotations");
+	for (size_t i = 0; i < in->n_annotations; i++)
+		json_put_string(w, in->annotations[i].key, in->annotations[i].value);
+	json_end(w);
+	json_end(w);
+	return json_writer_finish(w, &len);
 }
 
 int instance_id_check(const char *id, struct error *err)

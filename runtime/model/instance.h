@@ -2,9 +2,11 @@
 #ifndef BIVALVE_MODEL_INSTANCE_H
 #define BIVALVE_MODEL_INSTANCE_H
 
-#include "runtime/base/record.h"
+#include "runtime/model/plan.h"
 
-enum instance_status { INSTANCE_CREATING, INSTANCE_CREATED, INSTANCE_RUNNING, INSTANCE_STOPPED };
+#define INSTANCE_OCI_VERSION "1.2.0" /* of the runtime specification */
+
+enum instance_status { INSTANCE_CREATING, INSTANCE_CREATED, INSTANCE_RUNNING, INSTANCE_STOPPED, INSTANCE_PAUSED };
 
 /*
  * An instance as state.json holds it, in <run dir>/<id>/. Written before anything is made that would outlive a crash,
@@ -23,11 +25,18 @@ struct instance {
 	char **command;
 	uint64_t created_ns;          /* wall clock */
 
+	/* Of an instance made from an OCI bundle. */
+	bool detached;                /* nobody supervises it: `delete` removes it, sweeping does not */
+	char *bundle, *rootfs;        /* absolute */
+	uint64_t owner;               /* uid */
+	struct plan_pair *annotations;
+	size_t n_annotations;
+
 	/* Live handles, only in the process that called create; never written. -1 when empty. */
 	struct instance_live {
 		int pidfd;            /* of pid */
 		int event_fd;         /* SOCK_SEQPACKET: struct backend_event from the workload's side, backend.h */
-		int start_fd;         /* one byte written: go; closed unwritten: never start */
+		int start_fd;         /* one byte written: go; closed unwritten: never start. -1 if detached: see <dir>/start */
 		int console_fd;       /* the pseudo-terminal's master, if the plan has a terminal */
 	} live;
 };
@@ -42,6 +51,29 @@ void instance_release(struct instance *in);
 int instance_save(const struct instance *in, struct error *err);
 /* Reads <run_dir>/<id>/state.json. -ENOENT: no such instance. */
 int instance_load(const char *run_dir, const char *id, struct instance *ret, struct error *err);
+/*
+ * A detached instance waits for its start in a FIFO, <dir>/start: whoever writes a byte starts it. The waiting side holds
+ * it open for reading and writing, so it sees no end of file; opening it for writing without blocking gives ENXIO when
+ * that side is gone.
+ */
+#define INSTANCE_START_FIFO "start"
+/* Makes the FIFO and opens it as the waiting side does. Its fd or -errno. */
+int instance_make_fifo(const struct instance *in, struct error *err);
+/* Writes the byte. -ESRCH: nobody waits any more. */
+int instance_write_fifo(const struct instance *in, struct error *err);
+/* Beside state.json: the plan that it was made from, for exec and update. */
+int instance_save_plan(const struct instance *in, const struct plan *plan, struct error *err);
+int instance_load_plan(const struct instance *in, struct plan *ret, struct error *err);
+/* As now: what state.json says, but STOPPED once its process is gone or a zombie. */
+enum instance_status instance_status_now(const struct instance *in);
+/* "creating", "created", "running", "stopped", "paused". */
+const char *instance_status_name(enum instance_status status);
+/*
+ * The state as the runtime specification wants it (ociVersion, id, status, pid unless stopped, bundle, annotations);
+ * extended: with rootfs, created and owner, as runc and crun print it. The text is the caller's.
+ */
+char *instance_oci_state(const struct instance *in, enum instance_status status, bool extended);
+
 /* 1 to 64 of [A-Za-z0-9_.-], not starting with '.' or '-'. Returns 0 or -EINVAL. */
 int instance_id_check(const char *id, struct error *err);
 

@@ -10,12 +10,28 @@
  * In numbers 0 means "not set" unless said otherwise. All strings are owned by the plan.
  */
 
-/* Bits of plan.namespaces, in the order of their names in JSON: pid mount uts ipc net cgroup user. */
+/* Bits of plan.namespaces, in the order of their names in JSON: pid mount uts ipc net cgroup user time. */
 enum plan_namespace {
-	PLAN_NS_PID, PLAN_NS_MOUNT, PLAN_NS_UTS, PLAN_NS_IPC, PLAN_NS_NET, PLAN_NS_CGROUP, PLAN_NS_USER,
+	PLAN_NS_PID, PLAN_NS_MOUNT, PLAN_NS_UTS, PLAN_NS_IPC, PLAN_NS_NET, PLAN_NS_CGROUP, PLAN_NS_USER, PLAN_NS_TIME,
 	PLAN_NS_COUNT,
 };
 #define PLAN_NS(x) (UINT64_C(1) << PLAN_NS_##x)
+
+/* An existing namespace to join. Its bit is not in plan.namespaces, which are the new ones. */
+struct plan_join {
+	char *type;     /* as in plan.namespaces */
+	char *path;     /* of this host: /proc/PID/ns/net, /run/netns/x */
+};
+
+struct plan_time_offset { /* of the new time namespace, linux/timens_offsets */
+	char *clock;    /* "monotonic", "boottime" */
+	int64_t seconds;
+	uint64_t nanoseconds;
+};
+
+struct plan_pair { /* sysctls, annotations, cgroup v2's own files */
+	char *key, *value;
+};
 
 struct plan_rlimit {
 	char *type;     /* "nofile": RLIMIT_ in lower case without the prefix */
@@ -24,6 +40,18 @@ struct plan_rlimit {
 
 struct plan_capabilities { /* a bit per capability number, linux/capability.h */
 	uint64_t bounding, effective, inheritable, permitted, ambient;
+};
+
+struct plan_scheduler { /* sched_setattr(2); runtime-spec 1.1, process.scheduler */
+	char *policy;            /* "SCHED_OTHER", …; NULL: as the caller's */
+	int64_t nice, priority;
+	char **flags;            /* "SCHED_FLAG_RESET_ON_FORK", … */
+	uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+struct plan_io_priority { /* ioprio_set(2); runtime-spec 1.1 */
+	char *class;             /* "IOPRIO_CLASS_RT", …; NULL: as the caller's */
+	int64_t priority;        /* 0 to 7 */
 };
 
 struct plan_process {
@@ -38,36 +66,111 @@ struct plan_process {
 	struct plan_capabilities capabilities;
 	struct plan_rlimit *rlimits;
 	size_t n_rlimits;
-	uint64_t umask;          /* 0: 0022 */
-};
-
-struct plan_mount {
-	char *destination;       /* absolute, in the root; missing directories are made */
-	char *type;              /* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup" */
-	char *source;            /* bind: an absolute path of the host */
-	char **options; /* mount(8) words: ro nosuid nodev noexec, or the file system's own (size=…, mode=…) */
-};
-
-struct plan_device {
-	char *path;              /* in the root */
-	uint64_t major, minor, mode; /* a character device */
+	uint64_t umask;          /* 0: 0022, unless umask_set */
+	bool umask_set;
+	char **groups;           /* more supplementary groups, decimal */
+	char *apparmor_profile, *selinux_label; /* NULL: none asked for */
+	int64_t oom_score_adj;
+	bool oom_score_adj_set;
+	uint64_t personality;    /* personality(2) */
+	bool personality_set;
+	struct plan_scheduler scheduler;
+	struct plan_io_priority io_priority;
+	bool keyring;            /* a session keyring of its own */
+	uint64_t preserve_fds;   /* descriptors 3 … 3+n-1 of the caller become the workload's */
 };
 
 struct plan_id_map {
 	uint64_t inside, outside, count;
 };
 
+struct plan_mount {
+	char *destination;       /* absolute, in the root; missing directories are made */
+	char *type;              /* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup"; others as the kernel has */
+	char *source;            /* bind: an absolute path of the host */
+	/* mount(8) words: ro nosuid nodev noexec, propagation (rslave), recursive ones (rro), idmap ridmap tmpcopyup, or
+	 * the file system's own (size=…, mode=…) */
+	char **options;
+	struct plan_id_map *uid_maps, *gid_maps; /* of an idmapped mount; none: those of the plan, if "idmap" is an option */
+	size_t n_uid_maps, n_gid_maps;
+};
+
+struct plan_device {
+	char *path;              /* in the root */
+	char *type;              /* "c" (also NULL, "u"), "b", "p" (a FIFO) */
+	uint64_t major, minor, mode;
+	uint64_t uid, gid;       /* its owner, inside */
+};
+
 struct plan_root {
 	char *image;             /* the name as the user wrote it */
 	char *digest;            /* "sha256:…" of the image's manifest */
+	char *path;              /* a directory that is the root itself, written to directly; no lowers, no disk, no upper */
 	char **lowers;           /* directories of this host (or guest), lowest layer first */
 	char *disk;              /* the EROFS disk with the same content, for the VM; NULL for the container */
 	uint64_t upper_bytes;    /* size of the tmpfs that takes the writes; 0: half the memory, as tmpfs does */
 	bool read_only;          /* no upper at all */
+	char *propagation;       /* of the root's mount: "private", "rslave", …; NULL: rprivate */
 };
 
-struct plan_resources { /* bound by cgroups */
-	uint64_t memory_bytes;   /* memory and swap together */
+/* A limit for one device. Which of the lists it is in says what rate is. */
+struct plan_device_rate {
+	uint64_t major, minor;
+	uint64_t rate;           /* weight (10 to 1000), bytes/s or operations/s */
+	uint64_t leaf_rate;      /* weights only */
+};
+
+struct plan_device_rule { /* the devices controller; the later rule wins */
+	bool allow;
+	char *type;              /* "a", "b", "c" */
+	int64_t major, minor;    /* -1: all */
+	char *access;            /* of r w m */
+};
+
+struct plan_hugepage_limit {
+	char *page_size;         /* "2MB" */
+	uint64_t bytes;
+};
+
+struct plan_rdma_limit {
+	char *device;
+	uint64_t handles, objects; /* UINT64_MAX: not limited */
+};
+
+struct plan_net_priority {
+	char *interface;
+	uint64_t priority;
+};
+
+struct plan_resources { /* bound by cgroups; runtime-spec config-linux.md "Control groups" */
+	uint64_t memory_bytes;   /* UINT64_MAX: explicitly unlimited */
+	uint64_t memory_swap_bytes; /* memory and swap together; 0: as memory_bytes, no swap; UINT64_MAX: swap is not limited */
+	uint64_t memory_reservation_bytes;
+	uint64_t memory_kernel_bytes, memory_kernel_tcp_bytes; /* v1 */
+	uint64_t memory_swappiness; /* with the next */
+	bool memory_swappiness_set;
+	bool memory_oom_kill_off, memory_check_before_update;
+	uint64_t cpu_shares;     /* v1's, 2 to 262144; turned into a weight on v2 */
+	uint64_t cpu_burst_us;
+	int64_t cpu_realtime_runtime_us;
+	uint64_t cpu_realtime_period_us;
+	char *cpu_set, *memory_nodes; /* "0-3,5" */
+	int64_t cpu_idle;        /* 1: SCHED_IDLE for the group */
+	bool pids_unlimited;     /* explicitly: with pids 0 */
+	uint64_t io_weight, io_leaf_weight; /* v1's 10 to 1000; 0: not set */
+	struct plan_device_rate *io_weights, *io_read_bytes, *io_write_bytes, *io_read_ops, *io_write_ops;
+	size_t n_io_weights, n_io_read_bytes, n_io_write_bytes, n_io_read_ops, n_io_write_ops;
+	struct plan_hugepage_limit *hugepages;
+	size_t n_hugepages;
+	uint64_t net_class;      /* net_cls.classid */
+	struct plan_net_priority *net_priorities;
+	size_t n_net_priorities;
+	struct plan_rdma_limit *rdma;
+	size_t n_rdma;
+	struct plan_device_rule *devices; /* none: every device; else what is not allowed is refused, bar the usual nodes */
+	size_t n_devices;
+	struct plan_pair *unified; /* v2 files and what is written to them */
+	size_t n_unified;
 	uint64_t cpu_quota_us;   /* CPU time per period */
 	uint64_t cpu_period_us;  /* 100000 when quota is set and this is 0 */
 	uint64_t cpu_weight;     /* cgroup v2 weight, 1 to 10000 */
@@ -90,12 +193,32 @@ struct plan_vm {
 	char *vmlinux_path; /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */
 };
 
+/* Programs to run at points of the life cycle, with the state on standard input. */
+struct plan_hook {
+	char *path;              /* absolute */
+	char **args, **env;      /* args[0] too; NULL: just the path */
+	uint64_t timeout_s;      /* 0: none */
+};
+enum plan_hook_stage {
+	HOOK_PRESTART, HOOK_CREATE_RUNTIME, HOOK_CREATE_CONTAINER, HOOK_START_CONTAINER, HOOK_POSTSTART, HOOK_POSTSTOP,
+	HOOK_STAGES,
+};
+struct plan_hooks { /* in this order in JSON, and as an array by stage: plan_hooks_of() */
+	struct plan_hook *prestart, *create_runtime, *create_container, *start_container, *poststart, *poststop;
+	size_t n_prestart, n_create_runtime, n_create_container, n_start_container, n_poststart, n_poststop;
+};
+
 struct plan {
 	char *id;
 	char *backend;           /* "container" or "vm" */
-	char *hostname;
+	char *hostname, *domainname;
 	char *policy;            /* name or path as given */
-	uint64_t namespaces;     /* PLAN_NS bits */
+	char *bundle;            /* the OCI bundle's folder, absolute; NULL: not from a bundle */
+	uint64_t namespaces;     /* PLAN_NS bits: those to be made */
+	struct plan_join *joins; /* those to be joined */
+	size_t n_joins;
+	struct plan_time_offset *time_offsets;
+	size_t n_time_offsets;
 	int network;             /* enum plan_network */
 	struct plan_root root;
 	struct plan_process process;
@@ -105,13 +228,35 @@ struct plan {
 	size_t n_devices;
 	struct plan_id_map *uid_maps, *gid_maps; /* with PLAN_NS(USER) */
 	size_t n_uid_maps, n_gid_maps;
+	bool mounts_exact;       /* mounts are all there is: no /proc, /dev, /sys of ours; device nodes only in a tmpfs /dev */
+	char *mount_label;       /* SELinux context of tmpfs and the like; NULL: none */
 	char **masked_paths, **readonly_paths;
+	struct plan_pair *sysctls;
+	size_t n_sysctls;
 	struct bytes seccomp;    /* struct sock_filter[]: ready for seccomp(2); empty: no filter */
+	uint64_t seccomp_flags;  /* SECCOMP_FILTER_FLAG_ bits */
+	char *seccomp_listener;  /* a unix socket of this host that gets the notify descriptor; NULL: none */
+	char *seccomp_metadata;
+	struct plan_hooks hooks;
+	struct plan_pair *annotations;
+	size_t n_annotations;
+	char *cgroup;            /* path below each hierarchy's root; NULL: bivalve-<id> */
+	bool no_pivot;           /* the root by MS_MOVE and chroot: for hosts whose root is an initramfs */
 	struct plan_resources resources;
 	struct plan_limits limits;
 	struct plan_vm vm;
 };
 
 extern const struct record_type plan_type;         /* see record.h: read, write, release */
+extern const struct record_type plan_process_type, plan_resources_type, plan_pair_type;
+
+/* The hooks of a stage: their number, *ret_hooks borrowed from the plan. */
+size_t plan_hooks_of(const struct plan *plan, enum plan_hook_stage stage, const struct plan_hook **ret_hooks);
+/* "prestart", "createRuntime", … as the specification spells them. */
+const char *plan_hook_stage_name(enum plan_hook_stage stage);
+/* The path of the namespace of this type that is to be joined, or NULL. type: a name of plan.namespaces. */
+const char *plan_join_path(const struct plan *plan, enum plan_namespace type);
+/* Whether the workload is in a user namespace that is not its maker's, new or joined. */
+bool plan_has_userns(const struct plan *plan);
 
 #endif
