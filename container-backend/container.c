@@ -117,6 +117,13 @@ static int check_root(const struct plan *plan, struct error *err)
 {
 	size_t n = strv_len(plan->root.lowers);
 
+	if (plan->root.path) {
+		_cleanup_close_ int fd = open(plan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (n > 0)
+			return error_set(err, EINVAL, "root.lowers: not together with root.path");
+		return fd < 0 ? error_sys(err, "root.path: %s", plan->root.path) : 0;
+	}
 	if (n == 0 || n > MAX_LOWERS)
 		return error_set(err, EINVAL, "root.lowers: %zu folders: a container's root has 1 to %d", n,
 				MAX_LOWERS);

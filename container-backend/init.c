@@ -189,14 +189,14 @@ static int build(struct state *s, struct error *err)
 	bool early = mounts_need_cgroup(plan);
 	int r = rootfs_mount(&s->root, plan, err);
 
-	if (r == 0)
+	if (r == 0 && !plan->mounts_exact)
 		r = mounts_base(&s->mounts, plan, s->root.fd, err);
-	if (r == 0 && plan->process.terminal)
-		r = terminal_open(&plan->process, s->root.fd, &s->terminal, err);
 	if (r == 0 && early)
 		r = join_group(s, err);
 	if (r == 0)
 		r = mounts_plan(&s->mounts, plan, s->root.fd, s->groups, err);
+	if (r == 0 && plan->process.terminal)
+		r = terminal_open(&plan->process, s->root.fd, &s->terminal, err);
 	if (r == 0)
 		r = mounts_protect(plan, s->root.fd, err);
 	if (r == 0)

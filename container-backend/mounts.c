@@ -312,15 +312,21 @@ bool mounts_need_cgroup(const struct plan *plan)
 	return false;
 }
 
+/* The nodes are made in a tmpfs at /dev as soon as it is there: later mounts may lie on them. */
 int mounts_plan(const struct mounts *m, const struct plan *plan, int root_fd, const char *groups, struct error *err)
 {
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (!is_base(plan->mounts[i].destination)) {
-			int s = place(m, plan, i, root_fd, groups, err);
+	for (size_t i = 0; i < plan->n_mounts; i++) {
+		const struct plan_mount *mount = &plan->mounts[i];
+		int s;
 
-			if (s < 0)
-				return s;
-		}
+		if (!plan->mounts_exact && is_base(mount->destination))
+			continue;
+		s = place(m, plan, i, root_fd, groups, err);
+		if (s == 0 && plan->mounts_exact && same_path(mount->destination, "/dev") && !strcmp(mount->type, "tmpfs"))
+			s = devnodes_make(plan, root_fd, err);
+		if (s < 0)
+			return s;
+	}
 	return 0;
 }
 

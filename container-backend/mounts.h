@@ -19,7 +19,7 @@ int mounts_check(const struct plan *plan, struct error *err);
 int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err);
 /* /proc, /dev with its nodes and /sys, or what the plan has in their places. */
 int mounts_base(const struct mounts *m, const struct plan *plan, int root_fd, struct error *err);
-/* The plan's other mounts, in order. Those of type cgroup show what cgroupfs_list() found. */
+/* The plan's other mounts (all of them, with mounts_exact), in order. Those of type cgroup show what cgroupfs_list() found. */
 int mounts_plan(const struct mounts *m, const struct plan *plan, int root_fd, const char *groups, struct error *err);
 bool mounts_need_cgroup(const struct plan *plan);
 /* Read-only and masked paths. */

@@ -12,6 +12,8 @@
  * the layers are bound to short names on the tmpfs and named in one option string. (Before 6.6 tmpfs has no user.*
  * attributes: in a user namespace, a folder of the image that is removed cannot be made again under its name.)
  *
+ * A root that is a directory of its own (root.path) is a bind of it, over itself, with all that is mounted below.
+ *
  * A read-only root is a read-only bind of its single layer when that has every mount point; else an overlay as above
  * that is made read-only once the mount points are there.
  */
@@ -35,7 +37,7 @@ int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 {
 	size_t n = strv_len(plan->root.lowers);
 
-	*ret = (struct rootfs){ .fd = -1, .stage = -1, .n = n, .lowers = xcalloc(n, sizeof *ret->lowers),
+	*ret = (struct rootfs){ .fd = -1, .dir = -1, .stage = -1, .n = n, .lowers = xcalloc(n, sizeof *ret->lowers),
 		.idmapped = xcalloc(n, sizeof *ret->idmapped) };
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_sys(err, "cannot make the mounts private");
@@ -43,6 +45,10 @@ int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 		ret->lowers[i] = open(plan->root.lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (ret->lowers[i] < 0)
 			return error_sys(err, "root.lowers[%zu]: %s", i, plan->root.lowers[i]);
+	}
+	if (plan->root.path) {
+		ret->dir = open(plan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return ret->dir < 0 ? error_sys(err, "root.path: %s", plan->root.path) : 0;
 	}
 	if (n == 0)
 		return error_set(err, EINVAL, "root.lowers: empty");
@@ -223,8 +229,23 @@ static int mount_overlay(struct rootfs *r, const struct plan *plan, struct error
 	return s < 0 ? s : mount_overlay_by_names(r, scratch, user_ns, err);
 }
 
+/* What is mounted below comes along: it is part of the root (and locked to it in a user namespace). */
+static int mount_dir(struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	_cleanup_close_ int fd = mountfd_clone(r->dir, "", true);
+	int s = fd < 0 ? fd : mountfd_move(fd, r->dir);
+
+	if (s < 0)
+		return error_set(err, -s, "root.path: cannot bind %s: %s", plan->root.path, strerror(-s));
+	r->fd = steal_fd(&fd);
+	r->seal = plan->root.read_only;
+	return 0;
+}
+
 int rootfs_mount(struct rootfs *r, const struct plan *plan, struct error *err)
 {
+	if (r->dir >= 0)
+		return mount_dir(r, plan, err);
 	if (plan->root.read_only && r->n == 1 && has_mount_points(r, plan))
 		return mount_bind(r, plan, err);
 	r->seal = plan->root.read_only;

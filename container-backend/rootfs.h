@@ -10,6 +10,7 @@ struct rootfs {
 	int *lowers;          /* a descriptor of each, the lowest first; some detached idmapped mounts */
 	bool *idmapped;
 	size_t n;
+	int dir;              /* plan.root.path, -1: the root is made of lowers */
 	int stage;            /* the topmost lower: what we mount is put over it, out of nobody's way */
 	bool seal;            /* read-only once everything is mounted */
 };
@@ -18,7 +19,7 @@ struct rootfs {
 int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err);
 /* Replaces lower i by an idmapped copy of it; takes the fd. */
 void rootfs_adopt(struct rootfs *r, size_t i, int fd);
-/* Mounts the root (overlay, or a read-only bind): r->fd. */
+/* Mounts the root (overlay, a read-only bind, or root.path itself): r->fd. */
 int rootfs_mount(struct rootfs *r, const struct plan *plan, struct error *err);
 /* Read-only from now on, if the plan says so. */
 int rootfs_seal(const struct rootfs *r, struct error *err);

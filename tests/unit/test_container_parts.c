@@ -150,16 +150,16 @@ static void test_caps(void)
 
 static void test_devices(void)
 {
-	struct plan_device d = { "/dev/x", 1, 3, 0666 };
+	struct plan_device d = { .path = "/dev/x", .major = 1, .minor = 3, .mode = 0666 };
 	struct plan plan = { .devices = &d, .n_devices = 1 };
 	struct error err = { 0 };
 
 	ok(devnodes_check(&plan, &err) == 0, "a device: %s", err.message);
 	d.path = "dev/x";
 	ok(devnodes_check(&plan, &err) == -EINVAL, "relative: %s", err.message);
-	d = (struct plan_device){ "/dev/x", 4096, 0, 0666 };
+	d = (struct plan_device){ .path = "/dev/x", .major = 4096, .mode = 0666 };
 	ok(devnodes_check(&plan, &err) == -EINVAL, "number: %s", err.message);
-	d = (struct plan_device){ "/dev/x", 1, 3, 04755 };
+	d = (struct plan_device){ .path = "/dev/x", .major = 1, .minor = 3, .mode = 04755 };
 	ok(devnodes_check(&plan, &err) == -EINVAL, "mode: %s", err.message);
 }
 

@@ -153,7 +153,7 @@ static char **shell(const char *script)
 	return argv;
 }
 
-static char rootfs[128], layer[128], hostile[128], volume[128];
+static char rootfs[128], bundle[128], layer[128], hostile[128], volume[128];
 static const char *one[] = { rootfs, NULL }, *two[] = { rootfs, layer, NULL };
 
 /* What a shell inside sees: exit status and a piece of the output. */
@@ -317,6 +317,64 @@ static void test_plans(void)
 	ok(run(&plan, &r, &err) == 0 && !strcmp(r.out, "17\n0\n"), "rlimits: %s", flat(r.out));
 }
 
+/* What the usual config.json mounts. */
+static struct plan_mount usual_mounts[] = {
+	{ .destination = (char *)"/proc", .type = (char *)"proc", .source = (char *)"proc" },
+	{ .destination = (char *)"/dev", .type = (char *)"tmpfs", .source = (char *)"tmpfs",
+		.options = (char *[]){ (char *)"nosuid", (char *)"strictatime", (char *)"mode=755",
+			(char *)"size=65536k", NULL } },
+	{ .destination = (char *)"/dev/pts", .type = (char *)"devpts", .source = (char *)"devpts",
+		.options = (char *[]){ (char *)"nosuid", (char *)"noexec", (char *)"newinstance",
+			(char *)"ptmxmode=0666", (char *)"mode=0620", NULL } },
+	{ .destination = (char *)"/dev/shm", .type = (char *)"tmpfs", .source = (char *)"shm",
+		.options = (char *[]){ (char *)"nosuid", (char *)"noexec", (char *)"nodev", (char *)"mode=1777",
+			(char *)"size=65536k", NULL } },
+	{ .destination = (char *)"/dev/mqueue", .type = (char *)"mqueue", .source = (char *)"mqueue",
+		.options = (char *[]){ (char *)"nosuid", (char *)"noexec", (char *)"nodev", NULL } },
+	{ .destination = (char *)"/sys", .type = (char *)"sysfs", .source = (char *)"sysfs",
+		.options = (char *[]){ (char *)"nosuid", (char *)"noexec", (char *)"nodev", (char *)"ro", NULL } },
+};
+
+static void bundle_plan(struct plan *plan, char **argv)
+{
+	static const char *none[] = { NULL };
+
+	base_plan(plan, argv, none);
+	plan->root = (struct plan_root){ .path = bundle };
+	plan->mounts_exact = true;
+	plan->mounts = usual_mounts;
+	plan->n_mounts = ARRAY_LEN(usual_mounts);
+	plan->process.cwd = (char *)"/";
+}
+
+/* A root that is a directory, with exactly the mounts of the plan. */
+static void test_bundle(void)
+{
+	_cleanup_free_ char *written = xasprintf("%s/written", bundle);
+	struct error err = { 0 };
+	struct result r;
+	struct plan plan;
+
+	bundle_plan(&plan, shell("echo x > /written; cut -d' ' -f5 /proc/self/mountinfo | sort | uniq | tr '\n' ' ';"
+			"echo y > /dev/null; ls /dev | tr '\n' ' '; readlink /dev/fd; head -c 3 /dev/zero | wc -c"));
+	plan.masked_paths = plan.readonly_paths = NULL;
+	ok(run(&plan, &r, &err) == 0 && !strncmp(r.out, "/ /dev ", 7) && strstr(r.out, " /proc /sys core ") &&
+			strstr(r.out, "fd full mqueue null") && strstr(r.out, "/proc/self/fd\n3\n"),
+			"the mounts of a bundle: %s%s", flat(r.out), err.message);
+	ok(access(written, F_OK) == 0, "what is written to the root is in the directory");
+	bundle_plan(&plan, shell("touch /x; touch /etc/y; echo z > /dev/shm/z && cat /dev/shm/z; ls /proc"));
+	plan.root.read_only = true;
+	ok(run(&plan, &r, &err) == 0 && strstr(r.out, "/x: Read-only") && strstr(r.out, "/etc/y: Read-only") &&
+			strstr(r.out, "z\n"), "read-only: %s%s", flat(r.out), err.message);
+	bundle_plan(&plan, (char *[]){ (char *)"/bin/ls", (char *)"/proc", (char *)"/dev", NULL });
+	plan.n_mounts = 0;
+	plan.masked_paths = plan.readonly_paths = NULL;
+	ok(run(&plan, &r, &err) == 0 && !strcmp(r.out, "/dev:\n\n/proc:\n"), "no mounts at all: %s%s", flat(r.out),
+			err.message);
+	plan.root.path = (char *)"/nowhere/at/all";
+	ok(run(&plan, &r, &err) == -ENOENT && strstr(err.message, "root.path"), "no root: %s", err.message);
+}
+
 /* Standard descriptors in every order that could cover one before its turn. */
 static void test_stdio(void)
 {
@@ -364,7 +422,7 @@ static void test_stdio(void)
 
 static void test_root_only(void)
 {
-	struct plan_device device = { (char *)"/dev/also/null", 1, 3, 0600 };
+	struct plan_device device = { .path = (char *)"/dev/also/null", .major = 1, .minor = 3, .mode = 0600 };
 	struct plan_id_map map = { 0, 100000, 65536 };
 	struct error err = { 0 };
 	struct result r;
@@ -573,6 +631,29 @@ static bool copy_busybox(const char *to)
 	return true;
 }
 
+/* A root to be written to, with a busybox of its own. */
+static bool make_bundle(void)
+{
+	static const char *const below[] = { "bin", "etc", "proc", "sys", "dev" };
+	static const char *const applets[] = { "sh", "echo", "cat", "ls", "touch", "sort", "uniq", "tr", "cut", "head",
+		"wc", "readlink", "stat", "mkdir", "mount" };
+	_cleanup_free_ char *busybox = xasprintf("%s/bin/busybox", bundle);
+
+	for (size_t i = 0; i < ARRAY_LEN(below); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", bundle, below[i]);
+
+		if (path_mkdirs(path, 0755, NULL) < 0)
+			abort();
+	}
+	for (size_t i = 0; i < ARRAY_LEN(applets); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/bin/%s", bundle, applets[i]);
+
+		if (symlink("busybox", path) < 0)
+			abort();
+	}
+	return copy_busybox(busybox);
+}
+
 /* The images: a busybox, a layer above it, and one whose /dev is a link. */
 static bool make_images(void)
 {
@@ -583,6 +664,7 @@ static bool make_images(void)
 	_cleanup_free_ char *busybox = NULL;
 
 	snprintf(rootfs, sizeof rootfs, "%s/root,with:odd\\name", base);
+	snprintf(bundle, sizeof bundle, "%s/bundle", base);
 	snprintf(layer, sizeof layer, "%s/layer", base);
 	snprintf(hostile, sizeof hostile, "%s/hostile", base);
 	snprintf(volume, sizeof volume, "%s/volume", base);
@@ -621,7 +703,7 @@ static bool make_images(void)
 		if (symlink("../../../../etc", out) < 0 || symlink("/tmp", dev) < 0)
 			abort();
 	}
-	return copy_busybox(busybox);
+	return copy_busybox(busybox) && make_bundle();
 }
 
 /* A first container tells whether this machine and user can have any. */
@@ -660,6 +742,7 @@ int main(void)
 		test_failures();
 		test_setup_errors();
 		test_plans();
+		test_bundle();
 		test_stdio();
 		test_root_only();
 		test_limits();
