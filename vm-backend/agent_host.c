@@ -17,6 +17,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/shares.h"
 
 enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40, MAX_SIGNAL = 64, SAFE_PIECE = 4096 };
 enum { WATCH_CHANNEL, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS };
@@ -112,7 +113,9 @@ int agent_host_start(struct agent_host *h, const struct plan *plan, struct error
 	guest_plan.root.disk = NULL;
 	guest_plan.vm = (struct plan_vm){ 0 };
 	guest_plan.policy = NULL;
+	shares_rewrite(&guest_plan);
 	record_write(w, NULL, &plan_type, &guest_plan, false);
+	shares_rewrite_undo(&guest_plan);
 	text = json_writer_finish(w, &len);
 	if (len > AGENT_MAX_PLAN)
 		return error_set(err, E2BIG, "the plan is larger than %d bytes", AGENT_MAX_PLAN);

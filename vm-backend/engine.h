@@ -12,13 +12,21 @@
 /*
  * An engine runs a virtual machine as one child process. The machine has: RAM, vCPUs, a kernel with initramfs and
  * command line, block devices in order (/dev/vda, …), an entropy source, and a multiport virtio console with one port
- * named "org.bivalve.agent", whose other side is the stream socket agent_fd. The kernel's log goes to log_fd.
+ * named "org.bivalve.agent", whose other side is the stream socket agent_fd; with shares, a virtio-fs device with the tag
+ * "bivalve". The kernel's log goes to log_fd.
  */
 enum { VM_MAX_DISKS = 8, VM_MAX_VCPUS = 64 };
 
 struct vm_disk {
 	const char *path;       /* opened before the jail closes */
 	bool read_only;
+};
+
+/* A folder or regular file of the host for the guest to see; shares.h says how. */
+struct vm_share {
+	const char *path;
+	bool read_only;
+	bool recursive;         /* with what is mounted below */
 };
 
 struct vm_config {
@@ -30,6 +38,8 @@ struct vm_config {
 	unsigned vcpus;
 	struct vm_disk disks[VM_MAX_DISKS];
 	size_t n_disks;
+	const struct vm_share *shares;
+	size_t n_shares;        /* 0: no virtio-fs device */
 	int agent_fd;           /* SOCK_STREAM; the engine's process takes it, the caller still closes its copy */
 	int log_fd;             /* the kernel's console output; -1: dropped */
 	int event_fd;           /* backend_event milestones ("kernel-entered") and errors go here; -1: none */

@@ -187,6 +187,8 @@ static int check_config(const struct vm_config *config, struct error *err)
 		return error_set(err, EINVAL, "vcpus: %u: not between 1 and %d", config->vcpus, VM_MAX_VCPUS);
 	if (config->n_disks > VM_MAX_DISKS)
 		return error_set(err, EINVAL, "disks: %zu: at most %d", config->n_disks, VM_MAX_DISKS);
+	if (config->n_shares)
+		return error_set(err, EOPNOTSUPP, "shares: this engine cannot show host directories yet; use --engine qemu");
 	if (!config->kernel_path)
 		return error_set(err, EINVAL, "kernel: none");
 	return 0;

@@ -3,8 +3,8 @@
  * The fallback engine: QEMU's microvm machine, emulated where there is no usable KVM. Same kernel, initramfs, disks and
  * agent channel as our own VMM.
  *
- * The child becomes QEMU with four descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
- * agent's socket. It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
+ * The child becomes QEMU with these descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
+ * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h). It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
  * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
@@ -28,10 +28,12 @@
 #include "vm-backend/engine.h"
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/qemu_jail.h"
+#include "vm-backend/qemu_shares.h"
+#include "vm-backend/shares.h"
 
 #define PROGRAM "qemu-system-x86_64"
 
-enum { LOG_FD = 3, AGENT_FD = 4, FIRST_OTHER_FD = 5, SAFE_FD = 64, TRANSLATION_MIB = 64, CALIBRATE_NS = 2000000 };
+enum { LOG_FD = 3, AGENT_FD = 4, SHARES_FD = 5, FIRST_OTHER_FD = 6, SAFE_FD = 64, TRANSLATION_MIB = 64, CALIBRATE_NS = 2000000 };
 
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
 static char *find_program(void)
@@ -117,6 +119,10 @@ static void add_devices(char ***argv, const struct vm_config *config)
 		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
 		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu", i));
 	}
+	if (config->n_shares) { /* after the disks, whose order counts */
+		add(argv, "-chardev", xasprintf("socket,id=shares,fd=%d", SHARES_FD));
+		add(argv, "-device", xstrdup("vhost-user-fs-device,chardev=shares,tag=" SHARES_TAG));
+	}
 	if (config->log_fd >= 0) {
 		add(argv, "-add-fd", xasprintf("fd=%d,set=1", LOG_FD));
 		add(argv, "-chardev", xstrdup("file,id=log,path=/dev/fdset/1,append=on"));
@@ -133,7 +139,11 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 
 	add(&argv, PROGRAM, NULL);
 	add(&argv, "-name", xasprintf("bivalve-%s,debug-threads=off", config->name ? config->name : "guest"));
-	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off", acpi ? "on" : "off"));
+	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off%s", acpi ? "on" : "off",
+			config->n_shares ? ",memory-backend=ram" : ""));
+	if (config->n_shares) /* virtiofsd reads and writes the guest's memory itself */
+		add(&argv, "-object", xasprintf("memory-backend-memfd,id=ram,share=on,size=%lluM",
+				(unsigned long long)(config->memory_bytes >> 20)));
 	add(&argv, "-nodefaults", NULL);
 	add(&argv, "-no-user-config", NULL);
 	add(&argv, "-no-reboot", NULL);
@@ -157,7 +167,7 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 
 /* In the child; what fails is written to status_fd as an errno value. */
 static void become_qemu(const struct vm_config *config, const char *program, char *const argv[], pid_t parent,
-		int status_fd)
+		int shares_fd, int status_fd)
 {
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -170,9 +180,10 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid(); /* out of reach of a terminal's signals; a fresh child is no group leader */
 	status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, SAFE_FD);
+	shares_fd = fcntl(shares_fd >= 0 ? shares_fd : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && null >= 0 && dup2(null, 0) == 0 &&
 			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
-			dup2(agent, AGENT_FD) == AGENT_FD) {
+			dup2(agent, AGENT_FD) == AGENT_FD && dup2(shares_fd, SHARES_FD) == SHARES_FD) {
 		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
 		if (qemu_jail_enter(config) == 0)
 			(void)execve(program, argv, environment);
@@ -199,7 +210,7 @@ static int check_files(const struct vm_config *config, struct error *err)
 static int qemu_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
 	_cleanup_free_ char *program = find_program();
-	_cleanup_close_ int status_read = -1, status_write = -1;
+	_cleanup_close_ int status_read = -1, status_write = -1, shares = -1;
 	_cleanup_strv_ char **argv = NULL;
 	pid_t pid, parent = getpid();
 	int status[2], code, pidfd, r = check_files(config, err);
@@ -209,6 +220,11 @@ static int qemu_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_p
 		return r;
 	if (!program)
 		return error_set(err, ENOENT, "no " PROGRAM " in PATH");
+	if (config->n_shares) {
+		r = qemu_shares_start(config, &shares, err);
+		if (r < 0)
+			return r;
+	}
 	argv = make_argv(config, engine_kvm.probe(reason, sizeof reason) == 1);
 	if (pipe2(status, O_CLOEXEC) < 0)
 		return error_sys(err, "cannot make a pipe");
@@ -216,7 +232,7 @@ static int qemu_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_p
 	status_write = status[1];
 	pid = fork();
 	if (pid == 0)
-		become_qemu(config, program, argv, parent, status_write);
+		become_qemu(config, program, argv, parent, shares, status_write);
 	if (pid < 0)
 		return error_sys(err, "cannot fork");
 	close_cleanup(&status_write);

@@ -42,6 +42,7 @@
 #include "runtime/base/json.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/engine.h"
+#include "vm-backend/shares.h"
 #include "vm-backend/vm_monitor.h"
 
 enum {
@@ -82,10 +83,10 @@ static bool is_common_device(const struct plan_device *d)
 
 static int check_shared(const struct plan *plan, struct error *err)
 {
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (!strcmp(plan->mounts[i].type, "bind"))
-			return error_set(err, EOPNOTSUPP, "mounts[%zu].destination: %s: the VM shell cannot share host "
-					"directories yet", i, plan->mounts[i].destination);
+	int r = shares_check(plan, err);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < plan->n_devices; i++)
 		if (!is_common_device(&plan->devices[i]))
 			return error_set(err, EOPNOTSUPP, "devices[%zu].path: %s (%u:%u): the VM shell cannot pass on "
@@ -111,9 +112,9 @@ static int vm_check(const struct plan *plan, struct error *err)
 	if (!plan->vm.kernel_path || access(plan->vm.kernel_path, R_OK) < 0)
 		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
 				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
-	if (!plan->root.disk)
-		return error_set(err, EOPNOTSUPP, "root.disk: the VM shell needs the root as a disk, and there is none "
-				"for %s", plan->root.image ? plan->root.image : "this root");
+	if (!plan->root.disk && !plan->root.path)
+		return error_set(err, EOPNOTSUPP, "root: the VM shell needs it as a disk or as a folder (root.path), and there is "
+				"neither for %s", plan->root.image ? plan->root.image : "this root");
 	return 0; /* create() chooses the engine, and says why when there is none: a probe costs milliseconds */
 }
 

@@ -40,6 +40,7 @@
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/shares.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
 
@@ -64,6 +65,9 @@ struct monitor {
 	struct vm_log log;
 	int signal_fd, machine_fd, start_fd;
 	pid_t machine;
+	struct vm_share *shares;
+	size_t n_shares;
+	char *words;             /* the kernel's command line; this and shares live as long as the process */
 	uint64_t spawned_ns, deadline_ns; /* deadline 0: none */
 	bool go;                 /* the start byte has come */
 	bool killing;            /* SIGKILL was passed on */
@@ -359,20 +363,26 @@ static void open_signals(struct monitor *m)
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-static void describe_machine(const struct monitor *m, struct vm_config *config, bool verbose)
+static void describe_machine(struct monitor *m, struct vm_config *config, bool verbose)
 {
 	const struct plan *plan = m->start->plan;
+
+	m->n_shares = shares_of_plan(plan, &m->shares);
+	m->words = xasprintf(WORDS "%s%s%s%s", verbose ? "" : " quiet", m->n_shares ? " --" : "",
+			m->n_shares ? " " SHARES_WORD : "", plan->root.path ? " " NO_IMAGE_WORD : "");
 
 	*config = (struct vm_config){
 		.name = plan->id,
 		.kernel_path = plan->vm.kernel_path,
 		.vmlinux_path = plan->vm.vmlinux_path,
 		.initramfs_path = plan->vm.initramfs_path,
-		.command_line = verbose ? WORDS : WORDS " quiet",
+		.command_line = m->words,
 		.memory_bytes = (plan->vm.memory_bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP,
 		.vcpus = plan->vm.vcpus ? (unsigned)plan->vm.vcpus : 1,
 		.disks = { { plan->root.disk, true } },
-		.n_disks = 1,
+		.n_disks = plan->root.disk && !plan->root.path ? 1 : 0,
+		.shares = m->shares,
+		.n_shares = m->n_shares,
 		.event_fd = m->start->event_fd,
 		.work_dir = m->start->dir,
 	};

@@ -97,7 +97,8 @@ refused() {
 
 @test "what a shell cannot do is refused by name" {
 	if is_vm; then
-		refused "mounts[0]" launch -v "$BATS_TEST_TMPDIR:/data" busybox true
+		mkfifo "$BATS_TEST_TMPDIR/pipe"
+		refused "mounts[0]" launch -v "$BATS_TEST_TMPDIR/pipe:/data" busybox true
 		refused network launch --net host busybox true
 	else
 		skip "the container shell does both"

@@ -26,6 +26,7 @@
 #include "runtime/base/path.h"
 #include "vm-backend/agent_protocol.h"
 #include "vm-backend/guest/guest_boot.h"
+#include "vm-backend/shares.h"
 
 enum { MAX_LIST_BYTES = 64 * 1024, STEP_MS = 20, DEVICE_SECONDS = 60 };
 
@@ -68,12 +69,12 @@ int guest_mount_all(struct error *err)
 	return r;
 }
 
-void guest_load_modules(void)
+void guest_load_modules(const char *list_path)
 {
 	_cleanup_free_ char *list = NULL;
 	char *rest, *name;
 
-	if (file_read_at(AT_FDCWD, "/modules/list", MAX_LIST_BYTES, &list, NULL, NULL) < 0)
+	if (file_read_at(AT_FDCWD, list_path, MAX_LIST_BYTES, &list, NULL, NULL) < 0)
 		return; /* a kernel with all drivers built in */
 	for (rest = list; (name = strsep(&rest, "\n"));) {
 		_cleanup_free_ char *path = xasprintf("/modules/%s", name);
@@ -193,6 +194,22 @@ int guest_mount_image(struct error *err)
 		return error_sys(err, "guest: cannot make " GUEST_IMAGE);
 	if (mount(DISK, GUEST_IMAGE, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
 		return error_sys(err, "guest: cannot mount the image's disk " DISK);
+	return 0;
+}
+
+/*
+ * Modes and owners are checked here, by the guest's kernel: the host's server only knows what it was told. The device
+ * was found, if there is one, when the module was loaded.
+ */
+int guest_mount_shares(struct error *err)
+{
+	guest_load_modules(GUEST_SHARE_MODULES);
+	if (mkdir(SHARES_FOLDER, 0755) < 0)
+		return error_sys(err, "guest: cannot make " SHARES_FOLDER);
+	if (mount(SHARES_TAG, SHARES_FOLDER, "virtiofs", MS_NODEV, NULL) < 0)
+		return errno == ENODEV ? error_set(err, ENODEV, "guest: this kernel cannot mount host directories (virtiofs); "
+				"if it was imported by an older version, import it again: bivalve kernel import")
+			: error_sys(err, "guest: cannot mount the host's directories");
 	return 0;
 }
 

@@ -8,8 +8,13 @@
 
 /* A root that can be pivoted away from, and the kernel's file systems. */
 int guest_mount_all(struct error *err);
-/* Loads /modules/list in order and frees the files. What fails is said on the console; what it breaks shows later. */
-void guest_load_modules(void);
+/*
+ * Loads what a list of the initramfs names, in order, and frees the files. What fails is said on the console; what it
+ * breaks shows later.
+ */
+void guest_load_modules(const char *list);
+#define GUEST_MODULES       "/modules/list"
+#define GUEST_SHARE_MODULES "/modules/list.shares"
 /* Delegates the controllers and moves PID 1 out of their way. */
 int guest_setup_cgroups(struct error *err);
 void guest_loopback_up(void);
@@ -19,6 +24,9 @@ int guest_open_port(struct error *err);
 int guest_mount_image(struct error *err);
 
 #define GUEST_IMAGE "/run/image"
+
+/* Loads the modules for host directories and mounts the share tree at SHARES_FOLDER (shares.h). */
+int guest_mount_shares(struct error *err);
 
 /* Ends the machine; never returns. */
 void guest_power_off(void) __attribute__((noreturn));

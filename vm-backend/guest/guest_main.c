@@ -3,35 +3,49 @@
  * PID 1 in the guest. It must never exit: the kernel would panic. Whatever goes wrong is told to the host, on the
  * agent channel or at least on the console, and the machine is turned off.
  */
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "vm-backend/guest/guest_agent.h"
 #include "vm-backend/guest/guest_boot.h"
+#include "vm-backend/shares.h"
 
-static int boot(int *ret_port, struct error *err)
+/* The kernel hands us what stands behind "--" on its command line. */
+static bool has_word(char *const *words, const char *word)
+{
+	for (; *words; words++)
+		if (!strcmp(*words, word))
+			return true;
+	return false;
+}
+
+static int boot(char *const *words, int *ret_port, struct error *err)
 {
 	int r = guest_mount_all(err);
 
 	if (r == 0) {
-		guest_load_modules();
+		guest_load_modules(GUEST_MODULES);
 		r = guest_setup_cgroups(err);
 	}
 	if (r == 0) {
 		guest_loopback_up();
 		r = *ret_port = guest_open_port(err);
 	}
-	return r < 0 ? r : guest_mount_image(err);
+	if (r >= 0 && has_word(words, SHARES_WORD))
+		r = guest_mount_shares(err);
+	return r < 0 || has_word(words, NO_IMAGE_WORD) ? r : guest_mount_image(err);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct error err = { 0 };
 	int port = -1;
 	int r;
 
 	(void)umask(0022);
-	r = boot(&port, &err);
+	r = boot(argv, &port, &err);
 	if (r < 0 && port >= 0)
 		guest_agent_refuse(port, &err);
 	if (r == 0)

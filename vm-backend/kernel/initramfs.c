@@ -22,12 +22,13 @@
 
 static const char *const folders[] = { "dev", "proc", "sys", "run", "root", "modules" };
 
-static int add_modules(struct cpio *c, const char *store, const struct kernel *kernel, struct error *err)
+static int add_modules(struct cpio *c, const char *store, const struct kernel *kernel, char **modules,
+		const char *list_path, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf list = { 0 };
 	int r = 0;
 
-	strv_foreach(name, kernel->modules) {
+	strv_foreach(name, modules) {
 		_cleanup_free_ char *source = xasprintf("%s/kernels/%s/modules/%s", store, kernel->name, name);
 		_cleanup_free_ char *path = xasprintf("modules/%s", name);
 
@@ -36,7 +37,7 @@ static int add_modules(struct cpio *c, const char *store, const struct kernel *k
 		if (r < 0)
 			return r;
 	}
-	return cpio_add_file(c, "modules/list", 0644, list.text, list.len, err);
+	return cpio_add_file(c, list_path, 0644, list.text, list.len, err);
 }
 
 static int write_archive(int fd, const char *store, const struct kernel *kernel, const char *guest, struct error *err)
@@ -51,7 +52,9 @@ static int write_archive(int fd, const char *store, const struct kernel *kernel,
 	if (r == 0)
 		r = cpio_add_copy(&c, "init", 0755, guest, err);
 	if (r == 0)
-		r = add_modules(&c, store, kernel, err);
+		r = add_modules(&c, store, kernel, kernel->modules, "modules/list", err);
+	if (r == 0)
+		r = add_modules(&c, store, kernel, kernel->share_modules, "modules/list.shares", err);
 	return r == 0 ? cpio_finish(&c, err) : r;
 }
 

@@ -23,7 +23,7 @@ enum { MAX_INDEX_BYTES = 16 << 20 };
 extern char **environ;
 
 /* In load order. A row more makes every boot slower: only what is needed before the workload starts. */
-static const struct {
+static const struct wanted {
 	const char *name;
 	bool optional;
 } wanted[] = {
@@ -35,6 +35,12 @@ static const struct {
 	{ .name = "crc32c_generic", .optional = true },
 	{ .name = "erofs" },
 	{ .name = "overlay" },
+};
+
+/* Loaded after those, and only by a guest with host directories. */
+static const struct wanted for_shares[] = {
+	{ .name = "fuse", .optional = true },
+	{ .name = "virtiofs", .optional = true },
 };
 
 static const struct {
@@ -100,7 +106,7 @@ static const char *find_line(const char *index, const char *name, size_t *ret_le
 	return NULL;
 }
 
-int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err)
+static int select_modules(const char *tree, const struct wanted *rows, size_t n, char ***ret_paths, struct error *err)
 {
 	_cleanup_free_ char *dep_path = xasprintf("%s/modules.dep", tree), *dep = NULL;
 	_cleanup_free_ char *builtin_path = xasprintf("%s/modules.builtin", tree), *builtin = NULL;
@@ -111,20 +117,30 @@ int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err
 		r = file_read_at(AT_FDCWD, builtin_path, MAX_INDEX_BYTES, &builtin, NULL, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t len;
-		const char *line = find_line(dep, wanted[i].name, &len);
+		const char *line = find_line(dep, rows[i].name, &len);
 
 		if (line && memchr(line, ':', len))
 			add_line(&paths, line, len);
-		else if (!find_line(builtin, wanted[i].name, &len) && !wanted[i].optional)
+		else if (!find_line(builtin, rows[i].name, &len) && !rows[i].optional)
 			return error_set(err, ENOENT, "%s: no module %s, neither in modules.dep nor in modules.builtin",
-					tree, wanted[i].name);
+					tree, rows[i].name);
 	}
 	if (!paths)
 		paths = xcalloc(1, sizeof *paths);
 	*ret_paths = steal_ptr(paths);
 	return 0;
+}
+
+int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err)
+{
+	return select_modules(tree, wanted, ARRAY_LEN(wanted), ret_paths, err);
+}
+
+int kernel_modules_select_shares(const char *tree, char ***ret_paths, struct error *err)
+{
+	return select_modules(tree, for_shares, ARRAY_LEN(for_shares), ret_paths, err);
 }
 
 int kernel_copy_file(const char *source, int dirfd, const char *name, struct error *err)

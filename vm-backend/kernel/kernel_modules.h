@@ -11,6 +11,9 @@
  */
 int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err);
 
+/* The same for what a guest loads only if it has host directories (virtio-fs); none where the tree lacks them. */
+int kernel_modules_select_shares(const char *tree, char ***ret_paths, struct error *err);
+
 /*
  * Copies a module into the folder dirfd, decompressed, under its base name without ".xz", ".zst" or ".gz".
  * Returns that name, owned by the caller.

@@ -30,6 +30,7 @@ static const struct field kernel_fields[] = {
 	{ ROW(format, FIELD_STRING), .required = true },
 	{ ROW(size_bytes, FIELD_UINT) },
 	{ ROW(modules, FIELD_STRINGS) },
+	{ ROW(share_modules, FIELD_STRINGS) },
 	{ ROW(unpacked, FIELD_BOOL) },
 	{ ROW(no_acpi, FIELD_BOOL) },
 	{ ROW(created_ns, FIELD_UINT) },
@@ -149,9 +150,40 @@ static int inspect(struct import *im, const char *name, struct error *err)
 	return 0;
 }
 
+static bool is_there(int dirfd, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *name = xstrdup(slash ? slash + 1 : path);
+	char *ko = strstr(name, ".ko");
+
+	if (ko)
+		ko[3] = '\0';
+	return faccessat(dirfd, name, F_OK, 0) == 0;
+}
+
+/* Copies those of paths that are not there yet, and adds their names to list. */
+static int copy_modules(const struct import *im, char **paths, int modules, bool trim, char ***list,
+		struct error *err)
+{
+	strv_foreach(path, paths) {
+		char *name;
+		int r = is_there(modules, path) ? 1 : kernel_module_copy(im->tree, path, modules, &name, err);
+
+		if (r > 0)
+			continue;
+		if (r < 0)
+			return r;
+		strv_push(list, name);
+		r = trim ? kernel_module_trim(modules, name, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int fill_modules(struct import *im, int dirfd, struct error *err)
 {
-	_cleanup_strv_ char **paths = NULL;
+	_cleanup_strv_ char **paths = NULL, **more = NULL;
 	_cleanup_close_ int modules = -1;
 	bool trim = config_lacks(im->source, "\nCONFIG_MODULE_SIG_FORCE=y") &&
 			config_lacks(im->source, "\nCONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y") &&
@@ -165,18 +197,10 @@ static int fill_modules(struct import *im, int dirfd, struct error *err)
 	modules = openat(dirfd, "modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (modules < 0)
 		return error_sys(err, "cannot open the folder modules");
-	strv_foreach(path, paths) {
-		char *name;
-
-		r = kernel_module_copy(im->tree, path, modules, &name, err);
-		if (r < 0)
-			return r;
-		strv_push(&im->kernel.modules, name);
-		r = trim ? kernel_module_trim(modules, name, err) : 0;
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	r = copy_modules(im, paths, modules, trim, &im->kernel.modules, err);
+	if (r == 0)
+		r = kernel_modules_select_shares(im->tree, &more, err);
+	return r < 0 ? r : copy_modules(im, more, modules, trim, &im->kernel.share_modules, err);
 }
 
 /* Writes kernel, vmlinux, modules/ and kernel.json into the open folder. */
