@@ -130,6 +130,7 @@ static int on_boolean(void *ctx, int value)
 static int on_number(void *ctx, const char *text, size_t len)
 {
 	char copy[64], *end;
+	unsigned long long whole;
 	struct json *j;
 
 	if (len >= sizeof copy)
@@ -148,6 +149,10 @@ static int on_number(void *ctx, const char *text, size_t len)
 	}
 	j = add(ctx, JSON_DOUBLE); /* also integers beyond 64 bits: the reader of the field refuses them */
 	j->number = strtod(copy, &end);
+	errno = 0;
+	whole = strtoull(copy, &end, 10);
+	if (errno == 0 && *end == '\0' && copy[0] != '-')
+		j->whole = whole;
 	return 1;
 }
 
@@ -199,12 +204,14 @@ static int open_node(struct builder *b, enum json_type type)
 	if (++b->depth > MAX_DEPTH)
 		return refuse(b, "nested deeper than 64 levels", NULL);
 	b->open = add(b, type);
+	b->open->begin = (uint32_t)yajl_get_bytes_consumed(b->parser) - 1; /* documents are limited well below 4 GiB */
 	return 1;
 }
 
 static int close_node(struct builder *b)
 {
 	b->depth--;
+	b->open->end = (uint32_t)yajl_get_bytes_consumed(b->parser);
 	b->open = (struct json *)(uintptr_t)b->open->parent; /* the tree is still ours to build */
 	return 1;
 }
@@ -304,6 +311,21 @@ const char *json_string(const struct json *object, const char *key)
 	const struct json *j = json_get(object, key);
 
 	return j && j->type == JSON_STRING ? j->string : NULL;
+}
+
+bool json_uint(const struct json *j, uint64_t *ret)
+{
+	if (j->type == JSON_INT && j->integer >= 0)
+		*ret = (uint64_t)j->integer;
+	else if (j->type == JSON_DOUBLE && j->whole)
+		*ret = j->whole;
+	else if (j->type == JSON_DOUBLE && j->number >= 18446744073709551615.0)
+		*ret = UINT64_MAX;
+	else if (j->type == JSON_DOUBLE && j->number >= 9223372036854775808.0)
+		*ret = (uint64_t)j->number;
+	else
+		return false;
+	return true;
 }
 
 const char *json_path(const struct json *j, char *buf, size_t size)

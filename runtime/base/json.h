@@ -24,8 +24,14 @@ struct json {
 		int64_t integer;
 		double number;
 		char *string;
+		struct {                /* arrays and objects: their text is [begin, end) of the document */
+			uint32_t begin, end;
+		};
 	};
-	struct json **items;        /* arrays and objects, in document order */
+	union {
+		struct json **items;    /* arrays and objects, in document order */
+		uint64_t whole;         /* JSON_DOUBLE: a whole number over INT64_MAX, exactly; else 0 */
+	};
 	size_t n_items;
 	struct json_chunk *chunks;  /* of the document itself: where all of it lies */
 };
@@ -45,6 +51,8 @@ const struct json *json_get(const struct json *object, const char *key); /* NULL
 const char *json_string(const struct json *object, const char *key);     /* NULL: none, or not a string */
 /* Writes where j stands, "process.rlimits[2].type", into buf; returns buf. The document itself is "". */
 const char *json_path(const struct json *j, char *buf, size_t size);
+/* A whole number, 0 to UINT64_MAX (also one beyond, "unlimited" to whoever wrote it). False: it is none. */
+bool json_uint(const struct json *j, uint64_t *ret);
 const char *json_type_name(enum json_type type);
 #define json_foreach(item, j) for (size_t item##_i = 0; (j) && item##_i < (j)->n_items; item##_i++) \
 	for (const struct json *item = (j)->items[item##_i]; item; item = NULL)

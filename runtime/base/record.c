@@ -52,18 +52,9 @@ static int name_index(const struct json *j, const char *const *names, size_t *re
 			j->string);
 }
 
-/* Unsigned 64-bit numbers over INT64_MAX reach us as doubles; only the largest, "unlimited", is meant by anyone. */
 static int read_uint(const struct json *j, uint64_t *ret, struct error *err)
 {
-	if (j->type == JSON_DOUBLE && j->number >= 18446744073709551615.0)
-		*ret = UINT64_MAX;
-	else if (j->type == JSON_DOUBLE && j->number >= 9223372036854775808.0)
-		*ret = (uint64_t)j->number;
-	else if (j->type == JSON_INT && j->integer >= 0)
-		*ret = (uint64_t)j->integer;
-	else
-		return wrong(j, "a whole number, 0 or more", err);
-	return 0;
+	return json_uint(j, ret) ? 0 : wrong(j, "a whole number, 0 or more", err);
 }
 
 static int read_strings(const struct json *j, char ***ret, struct error *err)
@@ -309,21 +300,38 @@ static void release_records(const struct field *f, void *record)
 	*(size_t *)at(record, f->count_offset) = 0;
 }
 
+static void release_field(const struct field *f, void *record)
+{
+	void *p = at(record, f->offset);
+
+	if (f->kind == FIELD_STRING)
+		free(*(char **)p);
+	else if (f->kind == FIELD_STRINGS)
+		strv_free(*(char ***)p);
+	else if (f->kind == FIELD_BYTES)
+		free(((struct bytes *)p)->data);
+	else if (f->kind == FIELD_RECORD)
+		record_release(f->record, p);
+	else if (f->kind == FIELD_RECORDS)
+		release_records(f, record);
+}
+
 void record_release(const struct record_type *type, void *record)
 {
-	for (const struct field *f = type->fields; f->key; f++) {
-		void *p = at(record, f->offset);
-
-		if (f->kind == FIELD_STRING)
-			free(*(char **)p);
-		else if (f->kind == FIELD_STRINGS)
-			strv_free(*(char ***)p);
-		else if (f->kind == FIELD_BYTES)
-			free(((struct bytes *)p)->data);
-		else if (f->kind == FIELD_RECORD)
-			record_release(f->record, p);
-		else if (f->kind == FIELD_RECORDS)
-			release_records(f, record);
-	}
+	for (const struct field *f = type->fields; f->key; f++)
+		release_field(f, record);
 	memset(record, 0, type->size);
+}
+
+void record_release_field(const struct record_type *type, size_t offset, void *record)
+{
+	for (const struct field *f = type->fields; f->key; f++) {
+		if (f->offset != offset)
+			continue;
+		release_field(f, record);
+		if (f->kind == FIELD_BYTES)
+			*(struct bytes *)at(record, offset) = (struct bytes){ 0 };
+		else if (f->kind == FIELD_STRING || f->kind == FIELD_STRINGS || f->kind == FIELD_RECORDS)
+			*(void **)at(record, offset) = NULL;
+	}
 }

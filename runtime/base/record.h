@@ -54,5 +54,7 @@ int record_read(const struct json *j, const struct record_type *type, void *out,
 void record_write(struct json_writer *w, const char *key, const struct record_type *type, const void *in, bool all);
 /* Frees what the struct owns and zeroes it. */
 void record_release(const struct record_type *type, void *record);
+/* Frees and empties the one field at this offset of the struct; nothing if there is none. */
+void record_release_field(const struct record_type *type, size_t offset, void *record);
 
 #endif

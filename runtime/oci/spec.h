@@ -29,6 +29,10 @@ int oci_spec_plan_text(const struct oci_spec_request *request, const char *text,
 int oci_spec_process(const char *path, struct plan_process *ret, struct error *err);
 /* The resources object that update's --resources reads (path "-": standard input). Only what it names is changed in *res. */
 int oci_spec_resources(const char *path, struct plan_resources *res, struct error *err);
+/* Both from text in memory; name stands in errors. On failure *res may be half changed. */
+int oci_spec_process_text(const char *name, const char *text, size_t len, struct plan_process *ret, struct error *err);
+int oci_spec_resources_text(const char *name, const char *text, size_t len, struct plan_resources *res,
+		struct error *err);
 /* What `spec` writes: a config.json that runs sh in "rootfs". The caller frees it. */
 char *oci_spec_default(bool rootless);
 
