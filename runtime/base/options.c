@@ -12,7 +12,7 @@ static int take(const struct option_row *row, char *value, struct error *err)
 
 	switch (row->kind) {
 	case OPTION_FLAG:
-		*(bool *)row->target = true;
+		*(bool *)row->target = !value || !strcmp(value, "true");
 		return 0;
 	case OPTION_STRING:
 		*(const char **)row->target = value;
@@ -52,7 +52,7 @@ static int parse_long(const struct option_row *rows, int argc, char **argv, int 
 
 	if (!row)
 		return error_set(err, EINVAL, "unknown option --%.*s: see --help", (int)len, word);
-	if (row->kind == OPTION_FLAG && value)
+	if (row->kind == OPTION_FLAG && value && strcmp(value, "true") && strcmp(value, "false"))
 		return error_set(err, EINVAL, "--%s takes no value", row->name);
 	if (row->kind != OPTION_FLAG && !value) {
 		if (*at + 1 >= argc)

@@ -9,10 +9,10 @@
 
 /*
  * Command-line options as a table: parsed, and printed by --help, from the same rows. Accepted: --name VALUE,
- * --name=VALUE, -x VALUE, -xVALUE, bundled flags (-it). The first other word ends the options ("--" too).
+ * --name=VALUE, -x VALUE, -xVALUE, bundled flags (-it), --flag=true and --flag=false. The first other word ends the options ("--" too).
  */
 enum option_kind {
-	OPTION_FLAG,   /* bool: set to true */
+	OPTION_FLAG,   /* bool: set to true, or to what follows the '=' */
 	OPTION_STRING, /* const char *: points into argv */
 	OPTION_LIST,   /* char **: a copy is pushed, strv_push() */
 	OPTION_PARSED, /* whatever parse makes of the text */

@@ -11,15 +11,19 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
 #include "runtime/launch/commands.h"
+#include "runtime/launch/oci_globals.h"
 #include "runtime/launch/version.h"
+#include "runtime/model/instance.h"
 
 static void print_help(FILE *to)
 {
 	fputs("bivalve runs any workload in one of two shells, a container or a KVM microVM, from the same image\n"
 	      "and under the same policy.\n\n"
-	      "Usage: bivalve [--debug] COMMAND [OPTIONS] …\n\nCommands:\n", to);
+	      "Usage: bivalve [OPTIONS] COMMAND [OPTIONS] …\n\nCommands:\n", to);
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(to, "  %-10s %s\n", c->name, c->summary);
+	fputs("\nOptions before the command:\n", to);
+	oci_globals_print(to);
 	fputs("\n`bivalve COMMAND --help` explains one. Exit status of a run: the workload's; "
 	      "128+n when signal n ended\n"
 	      "it; 124 time-out; 125 bivalve's own error; 126 not executable; 127 not found.\n",
@@ -51,41 +55,51 @@ static int usage_error(const char *what, const char *word)
 	return EXIT_BIVALVE;
 }
 
+/* "runc version" and its spec line are read by engines: three lines, "NAME version X" first. */
+static void print_version(void)
+{
+	printf("bivalve version %s\nrelease: %s\nspec: %s\n", BIVALVE_VERSION, BIVALVE_VERSION, INSTANCE_OCI_VERSION);
+}
+
+/* What is asked of the program itself rather than of a verb. Exit status, or -1: nothing. */
+static int answer_globals(int argc, int at, char **argv)
+{
+	const struct oci_globals *g = oci_globals();
+
+	if (g->version && !g->help) {
+		print_version();
+		return 0;
+	}
+	if (g->help || (at < argc && !strcmp(argv[at], "help"))) {
+		print_help(stdout);
+		return 0;
+	}
+	if (at < argc)
+		return -1;
+	print_help(stderr);
+	return EXIT_BIVALVE;
+}
+
 int main(int argc, char **argv)
 {
 	struct error err = { 0 };
 	const struct command *command;
-	int at = 1, r;
+	int at, r;
 
 	fill_standard_fds();
-	for (; at < argc && argv[at][0] == '-'; at++) {
-		if (!strcmp(argv[at], "--debug")) {
-			log_set_level(LOG_LEVEL_DEBUG);
-		} else if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h")) {
-			print_help(stdout);
-			return 0;
-		} else if (!strcmp(argv[at], "--version") || !strcmp(argv[at], "-v")) {
-			printf("bivalve %s\n", BIVALVE_VERSION);
-			return 0;
-		} else {
-			return usage_error("unknown option ", argv[at]);
+	r = oci_globals_parse(argc, argv, &at, &err);
+	if (r == 0) {
+		r = answer_globals(argc, at, argv);
+		if (r >= 0)
+			return r;
+		command = find_command(argv[at]);
+		if (!command)
+			return usage_error("unknown command ", argv[at]);
+		r = command->run(argc - at, argv + at, &err);
+		if (fflush(stdout) != 0 && r == 0) {
+			log_line(LOG_LEVEL_ERROR, "cannot write to standard output: %s", strerror(errno));
+			return EXIT_BIVALVE;
 		}
-	}
-	if (at >= argc) {
-		print_help(stderr);
-		return EXIT_BIVALVE;
-	}
-	if (!strcmp(argv[at], "help")) {
-		print_help(stdout);
-		return 0;
-	}
-	command = find_command(argv[at]);
-	if (!command)
-		return usage_error("unknown command ", argv[at]);
-	r = command->run(argc - at, argv + at, &err);
-	if (fflush(stdout) != 0 && r == 0) {
-		log_line(LOG_LEVEL_ERROR, "cannot write to standard output: %s", strerror(errno));
-		return EXIT_BIVALVE;
 	}
 	if (r >= 0)
 		return r;

@@ -30,8 +30,10 @@
 #include "runtime/base/path.h"
 #include "runtime/launch/commands.h"
 #include "runtime/launch/console.h"
+#include "runtime/launch/oci_create.h"
 #include "runtime/launch/supervise.h"
 #include "runtime/launch/sweep.h"
+#include "runtime/model/hooks.h"
 
 enum { WATCH_PID, WATCH_EVENTS, WATCH_SIGNALS, WATCH_MASTER, WATCH_STDIN, WATCH_OUT, WATCH_ERR, WATCH_COUNT };
 enum { KILL_GRACE_NS = 1000000000 };
@@ -259,17 +261,27 @@ static void watch_run(struct watch *w)
  */
 static void begin(struct watch *w, const char *run_dir)
 {
-	struct instance *in = &w->in;
+	create_describe(w->plan, run_dir, &w->in);
+	w->in.supervisor = (uint64_t)getpid();
+	(void)pid_start_time(getpid(), &w->in.supervisor_start); /* /proc not mounted: the lock still tells */
+}
 
-	in->id = xstrdup(w->plan->id);
-	in->backend = xstrdup(w->plan->backend);
-	in->dir = xasprintf("%s/%s", run_dir, w->plan->id);
-	in->image = xstrdup(w->plan->root.image);
-	in->command = strv_dup(w->plan->process.argv);
-	in->supervisor = (uint64_t)getpid();
-	(void)pid_start_time(getpid(), &in->supervisor_start); /* /proc not mounted: the lock still tells */
-	in->created_ns = clock_wall_ns();
-	in->status = INSTANCE_CREATING;
+/* What a bundle asks for once it runs, and what other verbs need; the workload runs meanwhile. */
+static int after_start(struct watch *w, struct error *err)
+{
+	_cleanup_free_ char *state = NULL;
+	struct error hook = { 0 };
+	int r;
+
+	if (!w->plan->bundle)
+		return 0;
+	r = instance_save_plan(&w->in, w->plan, err);
+	if (r < 0 || w->plan->hooks.n_poststart == 0)
+		return r;
+	state = instance_oci_state(&w->in, INSTANCE_RUNNING, false);
+	if (hooks_run(w->plan, HOOK_POSTSTART, state, &hook) < 0)
+		log_line(LOG_LEVEL_WARNING, "%s: %s", w->in.id, hook.message);
+	return 0;
 }
 
 static int open_capture(struct watch *w, int workload[2], struct error *err)
@@ -305,9 +317,13 @@ static int create_and_start(struct watch *w, struct error *err)
 	if (r < 0)
 		return r;
 	report_mark(w->report, "created", 0);
-	r = w->backend->start(&w->in, err);
+	r = create_pid_file(w->io->pid_file, w->in.pid, err);
+	if (r == 0)
+		r = w->backend->start(&w->in, err);
 	w->in.status = INSTANCE_RUNNING;
-	return r < 0 ? r : instance_save(&w->in, err); /* for `list` and `kill`, while the workload begins */
+	if (r == 0)
+		r = instance_save(&w->in, err); /* for `list` and `kill`, while the workload begins */
+	return r < 0 ? r : after_start(w, err);
 }
 
 static const char *signal_name(int signo, char *buf, size_t size)
@@ -384,6 +400,29 @@ static void describe(const struct plan *plan, struct report *r)
 		r->start_ns = clock_now_ns();
 }
 
+/* A kept one belongs to nobody from now on but has nothing left to undo: `delete` removes its folder. */
+static void end(struct watch *w, bool ran)
+{
+	_cleanup_free_ char *state = NULL;
+	struct error undo = { 0 };
+	int r = w->backend->delete(&w->in, &undo);
+
+	if (r == 0 && w->io->keep && ran) {
+		w->in.detached = true;
+		w->in.status = INSTANCE_STOPPED;
+		r = instance_save(&w->in, &undo);
+	} else if (r == 0) {
+		r = path_remove_tree(AT_FDCWD, w->in.dir, &undo);
+	}
+	if (r < 0)
+		log_line(LOG_LEVEL_WARNING, "%s: not all could be removed: %s", w->plan->id, undo.message);
+	if (w->plan->hooks.n_poststop == 0 || (w->io->keep && ran))
+		return;
+	state = instance_oci_state(&w->in, INSTANCE_STOPPED, false);
+	if (hooks_run(w->plan, HOOK_POSTSTOP, state, &undo) < 0)
+		log_line(LOG_LEVEL_WARNING, "%s: %s", w->in.id, undo.message);
+}
+
 int supervise_run(const struct backend *backend, const struct plan *plan, struct supervise_io *io,
 		struct report *report, struct error *err)
 {
@@ -391,7 +430,6 @@ int supervise_run(const struct backend *backend, const struct plan *plan, struct
 		.capture = { -1, -1 } };
 	_cleanup_free_ char *run_dir = store_run_dir();
 	_cleanup_close_ int lock = -1;
-	struct error undo = { 0 };
 	sigset_t old;
 	int r;
 
@@ -402,8 +440,7 @@ int supervise_run(const struct backend *backend, const struct plan *plan, struct
 		goto out;
 	block_signals(&old, &w.fds[WATCH_SIGNALS].fd);
 	r = run_claimed(&w, run_dir, err);
-	if (backend->delete(&w.in, &undo) < 0 || path_remove_tree(AT_FDCWD, w.in.dir, &undo) < 0)
-		log_line(LOG_LEVEL_WARNING, "%s: not all could be removed: %s", plan->id, undo.message);
+	end(&w, r >= 0);
 	report_mark(report, "cleaned-up", 0);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL); /* what came meanwhile is delivered now */
 	close_cleanup(&w.fds[WATCH_SIGNALS].fd);

@@ -13,11 +13,14 @@ struct supervise_io {
 	size_t capture_max;
 	struct strbuf out, err;
 	uint64_t out_bytes;       /* all of standard output, collected or not */
+	const char *pid_file;     /* written once the workload is created; NULL: none */
+	bool keep;                /* afterwards it stays as a stopped, detached instance, for `state` and `delete` */
 };
 
 /*
  * Runs a checked plan from an empty instance to a removed one: folder, create, start, watch (signals are forwarded,
  * time limit, terminal), account, delete. The report is complete at the end, also after a failure.
+ * A plan of a bundle also runs its hooks poststart and poststop, and its plan.json lies beside state.json while it runs.
  * Returns the exit status (124 to 127 for the cases of commands.h), or -errno if nothing was started.
  */
 int supervise_run(const struct backend *backend, const struct plan *plan, struct supervise_io *io,

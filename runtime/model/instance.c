@@ -2,6 +2,7 @@
 /* Instances on disk: state.json in a folder of the instance's name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,7 +14,7 @@
 #include "runtime/base/path.h"
 #include "runtime/model/instance.h"
 
-enum { MAX_STATE_BYTES = 1 << 20, MAX_PLAN_BYTES = 4 << 20, MAX_ID = 64 };
+enum { MAX_STATE_BYTES = 1 << 20, MAX_PLAN_BYTES = 4 << 20, MAX_ID = 128 };
 
 static const char *const status_names[] = { "creating", "created", "running", "stopped", "paused", NULL };
 
@@ -80,9 +81,9 @@ int instance_load(const char *run_dir, const char *id, struct instance *ret, str
 	_cleanup_json_ struct json *j = NULL;
 	int r = instance_id_check(id, err);
 
+	instance_init(ret);
 	if (r < 0)
 		return r;
-	instance_init(ret);
 	path = xasprintf("%s/%s/state.json", run_dir, id);
 	r = json_parse_file(AT_FDCWD, path, MAX_STATE_BYTES, &j, err);
 	if (r < 0)
@@ -157,6 +158,15 @@ static bool is_zombie(uint64_t pid)
 	return after && (after[1] == ' ') && (after[2] == 'Z' || after[2] == 'X');
 }
 
+/* Whether somebody still waits for the start. A start that was killed half-way may not have written down that it went. */
+static bool waits_for_start(const struct instance *in)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" INSTANCE_START_FIFO, in->dir);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 || errno != ENXIO;
+}
+
 enum instance_status instance_status_now(const struct instance *in)
 {
 	enum instance_status saved = (enum instance_status)in->status;
@@ -166,6 +176,8 @@ enum instance_status instance_status_now(const struct instance *in)
 		return saved == INSTANCE_CREATING ? saved : INSTANCE_STOPPED;
 	if (pid_start_time((pid_t)in->pid, &start) < 0 || start != in->pid_start || is_zombie(in->pid))
 		return INSTANCE_STOPPED;
+	if (saved == INSTANCE_CREATED && in->detached && !waits_for_start(in))
+		return INSTANCE_RUNNING;
 	return saved;
 }
 
@@ -174,24 +186,49 @@ const char *instance_status_name(enum instance_status status)
 	return status_names[status];
 }
 
-static void put_created(struct json_writer *w, uint64_t wall_ns)
+/* By the file: name services belong to dynamic programs. */
+char *instance_owner(const struct instance *in)
 {
-	time_t seconds = (time_t)(wall_ns / 1000000000);
-	char stamp[32], text[64];
+	FILE *f = fopen("/etc/passwd", "re");
+	struct passwd *entry;
+	char *name = NULL;
+
+	while (f && !name && (entry = fgetpwent(f)))
+		if (entry->pw_uid == in->owner)
+			name = xstrdup(entry->pw_name);
+	if (f)
+		(void)fclose(f);
+	return name ? name : xasprintf("#%ju", (uintmax_t)in->owner);
+}
+
+char *instance_created(const struct instance *in)
+{
+	time_t seconds = (time_t)(in->created_ns / 1000000000);
+	char stamp[32];
 	struct tm tm;
 
 	if (!gmtime_r(&seconds, &tm) || !strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm))
-		return;
-	(void)snprintf(text, sizeof text, "%s.%09uZ", stamp, (unsigned)(wall_ns % 1000000000)); /* fits */
-	json_put_string(w, "created", text);
+		return xstrdup("");
+	return xasprintf("%s.%09uZ", stamp, (unsigned)(in->created_ns % 1000000000));
 }
 
 char *instance_oci_state(const struct instance *in, enum instance_status status, bool extended)
 {
 	struct json_writer *w = json_writer_new(false);
-	size_t len;
+	char *text;
 
 	json_begin_object(w, NULL);
+	instance_put_oci_state(w, in, status, extended);
+	json_end(w);
+	text = json_writer_finish(w, NULL);
+	return text;
+}
+
+void instance_put_oci_state(struct json_writer *w, const struct instance *in, enum instance_status status,
+		bool extended)
+{
+	_cleanup_free_ char *owner = extended ? instance_owner(in) : NULL, *created = instance_created(in);
+
 	json_put_string(w, "ociVersion", INSTANCE_OCI_VERSION);
 	json_put_string(w, "id", in->id);
 	json_put_string(w, "status", status_names[status]);
@@ -200,24 +237,22 @@ char *instance_oci_state(const struct instance *in, enum instance_status status,
 	json_put_string(w, "bundle", in->bundle ? in->bundle : "");
 	if (extended) {
 		json_put_string(w, "rootfs", in->rootfs ? in->rootfs : "");
-		put_created(w, in->created_ns);
-		json_put_string(w, "owner", "");
+		json_put_string(w, "created", created);
+		json_put_string(w, "owner", owner);
 	}
 	json_begin_object(w, "annotations");
 	for (size_t i = 0; i < in->n_annotations; i++)
 		json_put_string(w, in->annotations[i].key, in->annotations[i].value);
 	json_end(w);
-	json_end(w);
-	return json_writer_finish(w, &len);
 }
 
 int instance_id_check(const char *id, struct error *err)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
 	size_t len = strlen(id);
 
 	if (len == 0 || len > MAX_ID || id[strspn(id, allowed)] || id[0] == '.' || id[0] == '-')
-		return error_set(err, EINVAL, "instance name \"%.80s\": expected 1 to %d of A-Z a-z 0-9 _ . -, "
+		return error_set(err, EINVAL, "instance name \"%.80s\": expected 1 to %d of A-Z a-z 0-9 _ . + -, "
 				"not starting with . or -", id, MAX_ID);
 	return 0;
 }

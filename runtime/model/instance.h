@@ -64,8 +64,14 @@ int instance_write_fifo(const struct instance *in, struct error *err);
 /* Beside state.json: the plan that it was made from, for exec and update. */
 int instance_save_plan(const struct instance *in, const struct plan *plan, struct error *err);
 int instance_load_plan(const struct instance *in, struct plan *ret, struct error *err);
-/* As now: what state.json says, but STOPPED once its process is gone or a zombie. */
+/*
+ * As now: what state.json says, but STOPPED once its process is gone or a zombie, and RUNNING when a created one does not
+ * wait for its start any more.
+ */
 enum instance_status instance_status_now(const struct instance *in);
+/* When it was created (RFC 3339, UTC), and its owner's name ("#1000" where that has none). The caller frees them. */
+char *instance_created(const struct instance *in);
+char *instance_owner(const struct instance *in);
 /* "creating", "created", "running", "stopped", "paused". */
 const char *instance_status_name(enum instance_status status);
 /*
@@ -73,8 +79,11 @@ const char *instance_status_name(enum instance_status status);
  * extended: with rootfs, created and owner, as runc and crun print it. The text is the caller's.
  */
 char *instance_oci_state(const struct instance *in, enum instance_status status, bool extended);
+/* The same as members of the open object in w. */
+void instance_put_oci_state(struct json_writer *w, const struct instance *in, enum instance_status status,
+		bool extended);
 
-/* 1 to 64 of [A-Za-z0-9_.-], not starting with '.' or '-'. Returns 0 or -EINVAL. */
+/* 1 to 128 of [A-Za-z0-9_.+-], not starting with '.' or '-'. Returns 0 or -EINVAL. */
 int instance_id_check(const char *id, struct error *err);
 
 #endif
