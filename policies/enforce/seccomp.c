@@ -13,8 +13,8 @@
  *         -> entries equal to the default action are left out -> seccomp_rule_add
  *         -> the program is run against the entries (seccomp_verify.c)
  *
- * Only the native ABI is in the filter: i386's int 0x80 and x32's numbers end the process. They are separate doors to
- * the same kernel, and a filter that forgets one of them is none.
+ * Only the native ABI is in the filter, and those others that the profile names: else i386's int 0x80 and x32's numbers
+ * end the process. They are separate doors to the same kernel, and a filter that forgets one of them is none.
  *
  * The program takes 1 to 2 ms to make and well under 0.1 ms to read back, so it is cached (seccomp_cache.c) under a
  * canonical text of all that decides it.
@@ -52,15 +52,25 @@ static const enum scmp_compare compares[] = {
 };
 
 /* error of rules and defaults alike; SECCOMP_DEFAULT is resolved by rule_action(). */
-static uint32_t action_of(int action, uint64_t error)
+static uint32_t action_of(int action, uint64_t error, bool zero)
 {
+	uint32_t data = (uint32_t)(error || zero ? error : EPERM);
+
 	switch ((enum seccomp_action)action) {
 	case SECCOMP_ALLOW:
 		return SCMP_ACT_ALLOW;
 	case SECCOMP_LOG:
 		return SCMP_ACT_LOG;
 	case SECCOMP_ERRNO:
-		return SCMP_ACT_ERRNO((uint32_t)(error ? error : EPERM));
+		return SCMP_ACT_ERRNO(data);
+	case SECCOMP_TRACE:
+		return SCMP_ACT_TRACE(data);
+	case SECCOMP_TRAP:
+		return SCMP_ACT_TRAP;
+	case SECCOMP_NOTIFY:
+		return SCMP_ACT_NOTIFY;
+	case SECCOMP_KILL_THREAD:
+		return SCMP_ACT_KILL_THREAD;
 	case SECCOMP_KILL:
 	case SECCOMP_DEFAULT:
 		break;
@@ -68,11 +78,16 @@ static uint32_t action_of(int action, uint64_t error)
 	return SCMP_ACT_KILL_PROCESS;
 }
 
+static uint32_t default_action(const struct seccomp_profile *profile)
+{
+	return action_of(profile->default_action, profile->default_error, profile->default_error_zero);
+}
+
 static uint32_t rule_action(const struct seccomp_profile *profile, const struct seccomp_rule *rule)
 {
 	if (rule->action == SECCOMP_DEFAULT)
-		return action_of(profile->default_action, profile->default_error);
-	return action_of(rule->action, rule->error);
+		return default_action(profile);
+	return action_of(rule->action, rule->error, rule->error_zero);
 }
 
 static bool applies(const struct seccomp_rule *rule, uint64_t capabilities)
@@ -100,7 +115,7 @@ static int check_rule(const struct seccomp_rule *rule, struct error *err)
 {
 	const char *first = rule->syscalls && rule->syscalls[0] ? rule->syscalls[0] : "";
 
-	if (rule->error > 4095)
+	if (rule->error > (rule->action == SECCOMP_TRACE ? UINT16_MAX : 4095))
 		return error_set(err, EINVAL, "seccomp: %s: errno %llu: at most 4095", first,
 				(unsigned long long)rule->error);
 	for (size_t i = 0; i < rule->n_arguments; i++) {
@@ -142,11 +157,48 @@ static void write_text(struct strbuf *text, const struct seccomp_profile *profil
 	const struct scmp_version *v = seccomp_version();
 
 	strbuf_printf(text, "filter %d, libseccomp %u.%u.%u, architecture %x\n%x", TEXT_VERSION, v->major, v->minor,
-			v->micro, seccomp_arch_native(), action_of(profile->default_action, profile->default_error));
+			v->micro, seccomp_arch_native(), default_action(profile));
+	strv_foreach(name, profile->architectures)
+		if (plain(name))
+			strbuf_printf(text, " %s", name);
 	for (size_t i = 0; i < profile->n_rules; i++)
 		if (applies(&profile->rules[i], capabilities))
 			write_rule(text, &profile->rules[i], rule_action(profile, &profile->rules[i]));
 	strbuf_puts(text, "\n");
+}
+
+/* ---- architectures ---- */
+
+/* The ABIs that a kernel of the first may run beside its own. A program for others would never be asked. */
+static const struct {
+	uint32_t native, other;
+} families[] = {
+	{ SCMP_ARCH_X86_64, SCMP_ARCH_X86 }, { SCMP_ARCH_X86_64, SCMP_ARCH_X32 },
+	{ SCMP_ARCH_AARCH64, SCMP_ARCH_ARM }, { SCMP_ARCH_S390X, SCMP_ARCH_S390 },
+	{ SCMP_ARCH_PPC64, SCMP_ARCH_PPC }, { SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC },
+	{ SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS }, { SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS64N32 },
+	{ SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL }, { SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL64N32 },
+};
+enum { MAX_OTHERS = 4 };
+
+/* Those of the profile that run beside the native one, each once. Returns their number. */
+static size_t other_architectures(const struct seccomp_profile *profile, uint32_t ret[MAX_OTHERS])
+{
+	uint32_t native = seccomp_arch_native();
+	size_t n = 0;
+
+	strv_foreach(name, profile->architectures) {
+		uint32_t arch = seccomp_arch_resolve_name(name);
+		bool wanted = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(families); i++)
+			wanted = wanted || (families[i].native == native && families[i].other == arch);
+		for (size_t i = 0; i < n; i++)
+			wanted = wanted && ret[i] != arch;
+		if (wanted && n < MAX_OTHERS)
+			ret[n++] = arch;
+	}
+	return n;
 }
 
 /* ---- entries: one for each system call and rule ---- */
@@ -176,7 +228,9 @@ static void add_entry(struct entries *e, struct seccomp_entry entry)
 	e->items[e->n++] = entry;
 }
 
-static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t action, struct error *err)
+/* foreign: there are other architectures, so calls that only they have count too. */
+static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t action, bool foreign,
+		struct error *err)
 {
 	bool alternatives = index_repeats(rule);
 	struct seccomp_entry entry = { .action = action };
@@ -186,7 +240,7 @@ static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t
 
 		entry.name = name;
 		entry.nr = plain(name) ? seccomp_syscall_resolve_name(name) : __NR_SCMP_ERROR;
-		if (entry.nr < 0) /* unknown, or a call of other architectures only */
+		if (entry.nr == __NR_SCMP_ERROR || (entry.nr < 0 && !foreign)) /* negative: of other architectures only */
 			continue;
 		if (e->n + parts > MAX_ENTRIES)
 			return error_set(err, E2BIG, "seccomp: more than %d rules", MAX_ENTRIES);
@@ -267,6 +321,9 @@ static bool disjoint(const struct seccomp_entry *a, const struct seccomp_entry *
 
 struct pass {
 	uint32_t default_action;
+	uint32_t others[MAX_OTHERS];
+	size_t n_others;
+	bool notifies;
 	scmp_filter_ctx filter; /* while it is built */
 	struct bytes program;   /* once it is */
 };
@@ -338,9 +395,46 @@ static int add_group(struct pass *pass, struct seccomp_entry *group, size_t n, s
 	return r;
 }
 
+static bool has_conditions(const struct seccomp_entry *group, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (group[i].n_args)
+			return true;
+	return false;
+}
+
+/* libseccomp has 32-bit arguments there, so wider conditions mean another thing. */
+static bool is_narrow(const struct seccomp_entry *group, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < group[i].n_args; k++)
+			if ((group[i].args[k].value | group[i].args[k].value_two) > UINT32_MAX)
+				return false;
+	return true;
+}
+
+/* On another ABI the same name may share its number with others, unless it has conditions. */
+static int verify_foreign(struct pass *pass, uint32_t arch, struct seccomp_entry *group, size_t n, struct error *err)
+{
+	int native = group[0].nr, nr = seccomp_syscall_resolve_name_arch(arch, group[0].name), r;
+
+	if (nr < 0 || !has_conditions(group, n) || !is_narrow(group, n))
+		return 0;
+	group[0].nr = nr;
+	r = seccomp_verify(&pass->program, arch == SCMP_ARCH_X32 ? SCMP_ARCH_X86_64 : arch, true, group, n,
+			pass->default_action, err);
+	group[0].nr = native;
+	return r;
+}
+
 static int verify_group(struct pass *pass, struct seccomp_entry *group, size_t n, struct error *err)
 {
-	return seccomp_verify(&pass->program, seccomp_arch_native(), group, n, pass->default_action, err);
+	int r = group[0].nr < 0 ? 0 : seccomp_verify(&pass->program, seccomp_arch_native(), false, group, n,
+			pass->default_action, err);
+
+	for (size_t i = 0; i < pass->n_others && r == 0; i++)
+		r = verify_foreign(pass, pass->others[i], group, n, err);
+	return r;
 }
 
 /* ---- the whole ---- */
@@ -381,14 +475,17 @@ static int build(struct entries *entries, struct pass *pass, struct error *err)
 	_cleanup_(release_filter) scmp_filter_ctx filter = NULL;
 	int r;
 
-	/* Do not probe this kernel: the program may be for a guest's. Level 3 is Linux 4.14: log and kill. */
-	(void)seccomp_api_set(3); /* fails only in libseccomp before 2.4, which the attributes below refuse too */
+	/* Do not probe this kernel: the program may be for a guest's. Level 3 is Linux 4.14: log and kill; 5 notifies. */
+	(void)seccomp_api_set(pass->notifies ? 5 : 3); /* fails only in libseccomp before 2.4, refused below too */
 	filter = seccomp_init(pass->default_action);
 	if (!filter)
 		return error_set(err, ENOMEM, "seccomp: libseccomp does not start");
+	for (size_t i = 0; i < pass->n_others; i++)
+		if (seccomp_arch_add(filter, pass->others[i]) < 0)
+			return error_set(err, EOPNOTSUPP, "seccomp: libseccomp does not take another architecture");
 	/* A binary tree (2) is longer than a list but loads in half the time: the kernel runs the program once for each
 	 * system call number when it is installed. */
-	if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0 ||
+	if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, entries->n > 0 ? 2 : 1) < 0 ||
 			seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0)
 		return error_set(err, EOPNOTSUPP, "seccomp: libseccomp is older than 2.5");
 	pass->filter = filter;
@@ -398,13 +495,18 @@ static int build(struct entries *entries, struct pass *pass, struct error *err)
 
 static int compile(const struct seccomp_profile *profile, uint64_t capabilities, struct bytes *ret, struct error *err)
 {
-	struct pass pass = { .default_action = action_of(profile->default_action, profile->default_error) };
+	struct pass pass = { .default_action = default_action(profile) };
 	struct entries entries = { 0 };
 	int r = 0;
 
+	pass.n_others = other_architectures(profile, pass.others);
+	pass.notifies = profile->default_action == SECCOMP_NOTIFY;
+	for (size_t i = 0; i < profile->n_rules; i++)
+		pass.notifies = pass.notifies || profile->rules[i].action == SECCOMP_NOTIFY;
 	for (size_t i = 0; i < profile->n_rules && r == 0; i++)
 		if (applies(&profile->rules[i], capabilities))
-			r = add_rule(&entries, &profile->rules[i], rule_action(profile, &profile->rules[i]), err);
+			r = add_rule(&entries, &profile->rules[i], rule_action(profile, &profile->rules[i]),
+					pass.n_others > 0, err);
 	if (r == 0) {
 		if (entries.n > 0)
 			qsort(entries.items, entries.n, sizeof *entries.items, compare_entries);
@@ -420,45 +522,99 @@ static int compile(const struct seccomp_profile *profile, uint64_t capabilities,
 	return r;
 }
 
-int seccomp_compile(const struct seccomp_profile *profile, uint64_t capabilities, const char *cache_dir,
-		struct bytes *ret_program, struct error *err)
+static int check_profile(const struct seccomp_profile *profile, struct error *err)
 {
-	_cleanup_strbuf_ struct strbuf text = { 0 };
-	struct bytes program = { 0 };
-	int r;
+	int r = 0;
 
 	if (profile->default_error > 4095)
 		return error_set(err, EINVAL, "seccomp: default errno %llu: at most 4095",
 				(unsigned long long)profile->default_error);
-	for (size_t i = 0; i < profile->n_rules; i++) {
+	for (size_t i = 0; i < profile->n_rules && r == 0; i++)
 		r = check_rule(&profile->rules[i], err);
-		if (r < 0)
-			return r;
-	}
+	return r;
+}
+
+static int compile_as(const struct seccomp_profile *profile, uint64_t capabilities, const char *cache_dir,
+		const struct strbuf *key, struct bytes *ret_program, struct error *err)
+{
+	struct bytes program = { 0 };
+	int r = compile(profile, capabilities, &program, err);
+
+	if (r < 0)
+		return r;
+	if (cache_dir)
+		seccomp_cache_put(cache_dir, key, &program);
+	*ret_program = program;
+	return 0;
+}
+
+int seccomp_compile(const struct seccomp_profile *profile, uint64_t capabilities, const char *cache_dir,
+		struct bytes *ret_program, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	int r = check_profile(profile, err);
+
+	if (r < 0)
+		return r;
 	if (cache_dir) {
 		write_text(&text, profile, capabilities);
 		if (seccomp_cache_get(cache_dir, &text, ret_program))
 			return 0;
 	}
-	r = compile(profile, capabilities, &program, err);
-	if (r < 0)
-		return r;
-	if (cache_dir)
-		seccomp_cache_put(cache_dir, &text, &program);
-	*ret_program = program;
-	return 0;
+	return compile_as(profile, capabilities, cache_dir, &text, ret_program, err);
 }
 
-int seccomp_install(const struct bytes *program)
+/* Of another first line than write_text()'s: the two kinds of key never meet. */
+static void write_document_key(struct strbuf *key, const char *text, size_t len)
+{
+	const struct scmp_version *v = seccomp_version();
+
+	strbuf_printf(key, "document %d, libseccomp %u.%u.%u, architecture %x\n", TEXT_VERSION, v->major, v->minor,
+			v->micro, seccomp_arch_native());
+	strbuf_add(key, text, len);
+}
+
+bool seccomp_cached(const char *cache_dir, const char *text, size_t len, struct bytes *ret_program)
+{
+	_cleanup_strbuf_ struct strbuf key = { 0 };
+
+	write_document_key(&key, text, len);
+	return seccomp_cache_get(cache_dir, &key, ret_program);
+}
+
+int seccomp_compile_text(const struct seccomp_profile *profile, const char *cache_dir, const char *text, size_t len,
+		struct bytes *ret_program, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf key = { 0 };
+	int r = check_profile(profile, err);
+
+	if (r < 0)
+		return r;
+	write_document_key(&key, text, len);
+	return compile_as(profile, 0, cache_dir, &key, ret_program, err);
+}
+
+int seccomp_install_flags(const struct bytes *program, uint64_t flags)
 {
 	struct sock_fprog prog = {
 		.len = (unsigned short)(program->len / sizeof(struct sock_filter)),
 		.filter = (struct sock_filter *)(void *)program->data,
 	};
+	long r;
 
 	if (program->len == 0)
 		return 0;
 	if (program->len % sizeof(struct sock_filter) != 0 || program->len > BPF_MAXINSNS * sizeof(struct sock_filter))
 		return -EINVAL;
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+	if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+		flags &= ~(uint64_t)SECCOMP_FILTER_FLAG_TSYNC;
+	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)flags, &prog);
+	if (r > 0 && !(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)) /* TSYNC: the thread that could not be brought along */
+		return -ESRCH;
+	return r < 0 ? -errno : (int)r;
+}
+
+int seccomp_install(const struct bytes *program)
+{
+	return seccomp_install_flags(program, 0);
 }

@@ -6,8 +6,14 @@
 
 /* System call filters. The only user of libseccomp is the compiler; loading needs none, so the guest has none. */
 
-/* SECCOMP_DEFAULT, in rules only: what the profile's default says; without conditions it takes back earlier rules. */
-enum seccomp_action { SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG, SECCOMP_DEFAULT };
+/*
+ * SECCOMP_DEFAULT, in rules only: what the profile's default says; without conditions it takes back earlier rules.
+ * SECCOMP_KILL ends the process, SECCOMP_KILL_THREAD the thread.
+ */
+enum seccomp_action {
+	SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG, SECCOMP_DEFAULT, SECCOMP_KILL_THREAD, SECCOMP_TRAP,
+	SECCOMP_TRACE, SECCOMP_NOTIFY,
+};
 enum seccomp_compare { SECCOMP_NE, SECCOMP_LT, SECCOMP_LE, SECCOMP_EQ, SECCOMP_GE, SECCOMP_GT, SECCOMP_MASKED_EQ };
 
 struct seccomp_argument {
@@ -17,7 +23,8 @@ struct seccomp_argument {
 struct seccomp_rule {
 	char **syscalls;
 	int action;                       /* enum seccomp_action */
-	uint64_t error;                   /* ERRNO: errno value; 0: EPERM */
+	uint64_t error;                   /* ERRNO: errno value, TRACE: message; 0: EPERM, unless error_zero */
+	bool error_zero;                  /* 0 is meant: the call seems to succeed */
 	struct seccomp_argument *arguments;
 	size_t n_arguments;
 	uint64_t
@@ -27,6 +34,10 @@ struct seccomp_rule {
 struct seccomp_profile {
 	int default_action;               /* enum seccomp_action */
 	uint64_t default_error;
+	bool default_error_zero;
+	/* Other ABIs of this machine to filter by the same rules: "x86", "x32" as libseccomp names them; others are
+	 * skipped. */
+	char **architectures;
 	struct seccomp_rule *rules;
 	size_t n_rules;
 };
@@ -39,13 +50,20 @@ struct seccomp_profile {
  * own. What it makes of conditions is run against them, and refused (-EINVAL) where it differs. Conditions on the same
  * argument within one rule are alternatives, as runc reads them. System calls that
  * libseccomp or this machine does not know are skipped: callers that want them refused ask seccomp_syscall_known().
- * Calls by another ABI than the native one (i386, x32) end the process.
+ * Calls by an ABI that is neither the native one nor in architectures (i386, x32) end the process.
  *
  * With cache_dir (made if missing) the program is kept there by content: the whole rules text is compared, so a
  * collision is harmless. A folder or file that is not ours, or that others can write, is not used. NULL: no cache.
  * ret_program->data is the caller's to free.
  */
 int seccomp_compile(const struct seccomp_profile *profile, uint64_t capabilities, const char *cache_dir,
+		struct bytes *ret_program, struct error *err);
+/*
+ * The same for a profile that follows from a document alone: its text is the key, so that a hit needs no profile at
+ * all. seccomp_cached() says whether the program is there; seccomp_compile_text() compiles, and keeps what it made.
+ */
+bool seccomp_cached(const char *cache_dir, const char *text, size_t len, struct bytes *ret_program);
+int seccomp_compile_text(const struct seccomp_profile *profile, const char *cache_dir, const char *text, size_t len,
 		struct bytes *ret_program, struct error *err);
 /* Whether libseccomp knows a system call of this name on any architecture. */
 bool seccomp_syscall_known(const char *name);
@@ -54,5 +72,10 @@ bool seccomp_syscall_known(const char *name);
  * program is no filter. 0 or -errno. (Not called seccomp_load: libseccomp exports that name.)
  */
 int seccomp_install(const struct bytes *program);
+/*
+ * With SECCOMP_FILTER_FLAG_ bits (linux/seccomp.h). With SECCOMP_FILTER_FLAG_NEW_LISTENER it returns the notify
+ * descriptor (CLOEXEC), else 0. TSYNC is left out beside it: the kernel takes only one of the two.
+ */
+int seccomp_install_flags(const struct bytes *program, uint64_t flags);
 
 #endif

@@ -169,7 +169,7 @@ static void take(const struct samples *s, uint64_t number, struct seccomp_data *
 	}
 }
 
-int seccomp_verify(const struct bytes *program, uint32_t arch, const struct seccomp_entry *group, size_t n,
+int seccomp_verify(const struct bytes *program, uint32_t arch, bool narrow, const struct seccomp_entry *group, size_t n,
 		uint32_t default_action, struct error *err)
 {
 	struct seccomp_data data = { .nr = group[0].nr, .arch = arch };
@@ -177,6 +177,8 @@ int seccomp_verify(const struct bytes *program, uint32_t arch, const struct secc
 	uint64_t total, step;
 
 	choose(&s, group, n);
+	for (size_t i = 0; narrow && i < ARGUMENTS; i++)
+		s.high[i] = (struct words){ .n = 1 };
 	total = combinations(&s);
 	step = total <= MAX_TRIES ? 1 : UINT64_C(0x9e3779b97f4a7c15); /* far from any structure of the sets */
 	for (uint64_t i = 0; i < (total < MAX_TRIES ? total : MAX_TRIES); i++) {
