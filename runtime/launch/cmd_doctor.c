@@ -314,26 +314,3 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	(json ? print_json : print_people)(findings);
 	return container_works(findings) || vm_works(findings) ? 0 : 1;
 }
-
-int cmd_features(int argc, char **argv, struct error *err)
-{
-	static const char *const names[] = { "container", "vm" };
-	struct json_writer *w = json_writer_new(false);
-	_cleanup_free_ char *text = NULL;
-
-	(void)argv;
-	if (argc > 1) {
-		free(json_writer_finish(w, NULL));
-		return error_set(err, EINVAL, "features takes no arguments");
-	}
-	json_begin_object(w, NULL);
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		json_begin_object(w, names[i]);
-		backend_find(names[i])->probe(w);
-		json_end(w);
-	}
-	json_end(w);
-	text = json_writer_finish(w, NULL);
-	fputs(text, stdout);
-	return 0;
-}

@@ -37,7 +37,7 @@ static int each_instance(const regex_t *regex, int (*one)(struct verb_target *t,
 	if (!d)
 		return errno == ENOENT ? 0 : error_sys(err, "cannot list %s", run_dir);
 	while (r == 0 && (e = readdir(d))) {
-		_cleanup_target_ struct verb_target t = { .lock = -1, .in.live = { -1, -1, -1, -1 } };
+		_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 
 		if (instance_id_check(e->d_name, NULL) < 0 || (regex && regexec(regex, e->d_name, 0, NULL, 0) != 0))
 			continue;
@@ -154,7 +154,7 @@ static int send_to(struct verb_target *t, void *context, struct error *err)
 
 int cmd_kill(int argc, char **argv, struct error *err)
 {
-	_cleanup_target_ struct verb_target t = { .lock = -1, .in.live = { -1, -1, -1, -1 } };
+	_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 	struct sending s = { .signo = SIGTERM };
 	bool by_regex = false;
 	const struct option_row rows[] = {

@@ -8,7 +8,7 @@
 static int freeze(int argc, char **argv, bool pause, struct error *err)
 {
 	static const struct option_row rows[] = { { 0 } };
-	_cleanup_target_ struct verb_target t = { .lock = -1, .in.live = { -1, -1, -1, -1 } };
+	_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 	int (*operation)(const struct instance *, struct error *);
 	int at, r = verb_parse(rows, argc, argv, pause ? "pause ID" : "resume ID", 1, 1, &at, err);
 

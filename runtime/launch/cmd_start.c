@@ -19,7 +19,7 @@ static int check_status(const struct verb_target *t, struct error *err)
 int cmd_start(int argc, char **argv, struct error *err)
 {
 	static const struct option_row rows[] = { { 0 } };
-	_cleanup_target_ struct verb_target t = { .lock = -1, .in.live = { -1, -1, -1, -1 } };
+	_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 	struct plan plan = { 0 };
 	int at, r = verb_parse(rows, argc, argv, "start ID", 1, 1, &at, err);
 

@@ -7,7 +7,7 @@
 int cmd_state(int argc, char **argv, struct error *err)
 {
 	static const struct option_row rows[] = { { 0 } };
-	_cleanup_target_ struct verb_target t = { .lock = -1, .in.live = { -1, -1, -1, -1 } };
+	_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 	_cleanup_free_ char *text = NULL;
 	int at, r = verb_parse(rows, argc, argv, "state ID", 1, 1, &at, err);
 

@@ -21,6 +21,7 @@ struct verb_target {
 	enum instance_status status;   /* as it is now */
 	int lock;                      /* -1: none */
 };
+#define VERB_TARGET_NONE { .lock = -1, .in.live = { -1, -1, -1, -1 } }
 /* change: see instance_open(). */
 int verb_open(const char *id, bool change, struct verb_target *ret, struct error *err);
 void verb_close(struct verb_target *t);
