@@ -225,6 +225,10 @@ static int open_channels(struct instance *in, int *ret_event, int *ret_start, st
 		return error_sys(err, "cannot make the event socket");
 	in->live.event_fd = events[0];
 	*ret_event = events[1];
+	if (in->detached) {
+		*ret_start = instance_make_fifo(in, err);
+		return *ret_start < 0 ? *ret_start : 0;
+	}
 	if (pipe2(start, O_CLOEXEC) < 0)
 		return error_sys(err, "cannot make the start pipe");
 	*ret_start = start[0];
@@ -255,8 +259,9 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	if (r == 0) {
 		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = groups_of_host(),
 			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
+			.detached = in->detached,
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
-			.die_with_parent = in->supervisor == (uint64_t)getpid() };
+			.die_with_parent = !in->detached && in->supervisor == (uint64_t)getpid() };
 
 		r = container_spawn(&request, &made, err);
 	}
@@ -270,6 +275,8 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 		r = error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r));
 	else if (in->supervisor != (uint64_t)getpid()) /* one that dies with us need not be found after us */
 		r = instance_save(in, err);
+	if (r == 0 && in->detached)
+		r = container_release(&made.release_fd, err);
 	if (r < 0) {
 		(void)container_delete(in, NULL); /* the first error is the one to tell */
 		while (waitpid(made.pid, NULL, 0) < 0 && errno == EINTR)
@@ -280,7 +287,11 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 
 static int container_start(struct instance *in, struct error *err)
 {
-	int r = in->live.start_fd < 0 ? -EBADF : fd_write_full(in->live.start_fd, "", 1);
+	int r;
+
+	if (in->detached)
+		return instance_write_fifo(in, err);
+	r = in->live.start_fd < 0 ? -EBADF : fd_write_full(in->live.start_fd, "", 1);
 
 	close_cleanup(&in->live.start_fd);
 	in->live.start_fd = -1;

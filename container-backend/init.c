@@ -97,7 +97,7 @@ static int begin(const struct child *c, struct error *err)
 	const int kept[] = { c->sock, q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd };
 	sigset_t none;
 
-	if (q->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	if ((q->die_with_parent || q->detached) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return error_sys(err, "cannot tie the container to its launcher");
 	/* In a user namespace only once the maps are written: the files to write them belong to us until then. */
 	if (!(q->plan->namespaces & PLAN_NS(USER)) && prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -239,6 +239,8 @@ static int enter(struct state *s, struct error *err)
 		r = rootfs_seal(&s->root, err);
 	if (r == 0 && s->plan->process.terminal)
 		r = terminal_own(&s->terminal, w->user.uid, err);
+	if (r == 0 && s->child->request->detached)
+		r = workload_find_program(w, err);
 	return r;
 }
 
@@ -266,10 +268,13 @@ static void report_and_wait(struct state *s)
 	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave };
 	char byte;
 
-	(void)backend_event_milestone(q->event_fd, "isolated"); /* a supervisor that is gone needs no news */
+	if (!q->detached)
+		(void)backend_event_milestone(q->event_fd, "isolated"); /* a supervisor that is gone needs no news */
 	if (fd_send(s->child->sock, &ready, sizeof ready, &s->terminal.master, terminal) < 0)
 		_exit(EXIT_SETUP); /* nobody there to start us */
-	keep_only(kept, ARRAY_LEN(kept));
+	if (q->detached && (receive(s->child->sock, NULL, 0) != CHILD_RELEASE || prctl(PR_SET_PDEATHSIG, 0) < 0))
+		_exit(EXIT_SETUP);
+	keep_only(kept, ARRAY_LEN(kept)); /* bar the socket: that tells the maker */
 	if (q->start_fd < 0)
 		return;
 	if (fd_read_full(q->start_fd, &byte, 1) != 1)

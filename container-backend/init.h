@@ -13,6 +13,7 @@ enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
 	CHILD_MAPS = 'm',   /* the id maps are written */
 	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
+	CHILD_RELEASE = 'r', /* state.json names it: its maker may go */
 };
 
 struct child {
@@ -31,6 +32,8 @@ struct workload {
 	int terminal;       /* the slave, -1: none */
 };
 
+/* Whether the program is there and may be executed, as far as can be told before privilege falls. */
+int workload_find_program(const struct workload *w, struct error *err);
 /* Becomes the workload. Failures are told on the event socket and end the process with 125, 126 or 127. */
 void workload_run(const struct workload *w) __attribute__((noreturn));
 /* setgroups, setgid, setuid. */

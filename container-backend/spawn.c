@@ -200,7 +200,7 @@ static int clone_child(struct spawn *s, struct error *err)
 int container_spawn(const struct spawn_request *request, struct spawn_result *ret, struct error *err)
 {
 	struct spawn s = { .request = request, .sock = -1, .pidfd = -1 };
-	struct spawn_result result = { .console_fd = -1 };
+	struct spawn_result result = { .console_fd = -1, .release_fd = -1 };
 	int r = namespaces_required(request->plan, err);
 
 	if (r == 0)
@@ -217,6 +217,8 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	if (r == 0)
 		r = give_groups(&s, err);
 	r = r == 0 ? await_child(&s, &result.console_fd, err) : prefer_childs_word(&s, r, err);
+	if (r == 0 && request->detached)
+		result.release_fd = steal_fd(&s.sock);
 	close_cleanup(&s.sock);
 	if (r < 0) {
 		abandon(&s);
@@ -226,4 +228,17 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	result.pidfd = s.pidfd;
 	*ret = result;
 	return 0;
+}
+
+int container_release(int *release_fd, struct error *err)
+{
+	int r = fd_send(*release_fd, (char[]){ CHILD_RELEASE }, 1, NULL, 0);
+	char byte;
+
+	/* Until it has undone the tie and closed its end, our own end would still be its end. */
+	if (r == 0 && fd_recv(*release_fd, &byte, 1, NULL, 0) != 0)
+		r = -ESRCH;
+	close_cleanup(release_fd);
+	*release_fd = -1;
+	return r < 0 ? error_set(err, -r, "the container's process is gone: %s", strerror(-r)) : 0;
 }

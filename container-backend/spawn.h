@@ -19,15 +19,26 @@ struct spawn_request {
 	int event_fd;         /* struct backend_event goes here (backend.h) */
 	int start_fd;         /* a byte read from it: exec; end of file: give up; -1: do not wait */
 	bool die_with_parent; /* SIGKILL when the calling thread ends */
+	/* Detached: it dies with its maker until container_release(), and lives on by itself afterwards. The program is
+	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for
+	 * both directions. */
+	bool detached;
 };
 
 struct spawn_result {
 	pid_t pid;            /* direct child of the caller; exits with the workload's status */
 	int pidfd;
 	int console_fd;       /* the terminal's master, -1 without terminal */
+	int release_fd;       /* detached: for container_release(); else -1 */
 };
 
 /* Returns once the child is isolated and waits for start_fd. On failure nothing is left, err says which step failed. */
 int container_spawn(const struct spawn_request *request, struct spawn_result *ret, struct error *err);
+
+/*
+ * Lets a detached child live on without its maker, once state.json names it. Closes *release_fd. A maker that is killed
+ * before takes the child along.
+ */
+int container_release(int *release_fd, struct error *err);
 
 #endif

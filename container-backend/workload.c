@@ -123,6 +123,14 @@ static char **make_env(const struct workload *w)
 	return all;
 }
 
+int workload_find_program(const struct workload *w, struct error *err)
+{
+	char path[4096];
+
+	return program_find(w->request->plan->process.argv[0], w->request->plan->process.env, path, sizeof path, err) ?
+		-err->code : 0;
+}
+
 static void fail(const struct workload *w, const struct error *err, int status) __attribute__((noreturn));
 static void fail(const struct workload *w, const struct error *err, int status)
 {
