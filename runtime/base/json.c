@@ -30,6 +30,7 @@ struct builder {
 	struct json_chunk *chunks;
 	yajl_handle parser;
 	const char *text, *name;
+	size_t len;
 	size_t counted;     /* bytes of text whose newlines are in line */
 	unsigned line, depth;
 	struct json *root, *open;
@@ -79,7 +80,8 @@ static unsigned line_now(struct builder *b)
 {
 	size_t at = yajl_get_bytes_consumed(b->parser);
 
-	for (; b->counted < at; b->counted++)
+	/* At the end yajl counts a blank of its own. */
+	for (; b->counted < at && b->counted < b->len; b->counted++)
 		b->line += b->text[b->counted] == '\n';
 	return b->line;
 }
@@ -256,7 +258,7 @@ static void tell_syntax(struct builder *b)
 
 int json_parse(const char *text, size_t len, const char *name, struct json **ret, struct error *err)
 {
-	struct builder b = { .text = text, .name = name, .line = 1, .err = err };
+	struct builder b = { .text = text, .len = len, .name = name, .line = 1, .err = err };
 	yajl_status status;
 
 	b.parser = yajl_alloc(&callbacks, NULL, &b);

@@ -29,8 +29,10 @@ static bool refused(const char *text, size_t len, const char *because)
 
 static void test_json_refusals(void)
 {
+	_cleanup_free_ char *exact = xcalloc(1, 1);
 	char deep[200];
 
+	ok(refused(exact + 1, 0, "premature EOF"), "nothing is read behind an empty document");
 	memset(deep, '[', sizeof deep);
 	ok(refused("", 0, "premature EOF"), "an empty document is refused");
 	ok(refused("{\"a\":1,\n\"a\":2}", 14, "doc:2: duplicate key: a"),
