@@ -56,3 +56,40 @@ no_process_left() {
 	left=$(pgrep -af -- "$1" | grep -v -e bats -e pgrep || true)
 	[ -z "$left" ] || { echo "processes left: $left" >&2; return 1; }
 }
+
+# make_bundle DIR: an OCI bundle of a busybox, whose config.json runs `true` with nothing shared. config JQ [ARG…] then
+# changes that of the current folder; command WORD… sets what it runs.
+make_bundle() {
+	mkdir -p "$1"
+	"$TESTS/../scripts/busybox-root" "$1/rootfs"
+	cat > "$1/config.json" <<-END
+		{
+		  "ociVersion": "1.0.2",
+		  "process": { "args": ["true"], "env": ["PATH=/bin"], "cwd": "/", "user": { "uid": 0, "gid": 0 },
+		    "noNewPrivileges": true },
+		  "root": { "path": "rootfs" },
+		  "mounts": [
+		    { "destination": "/proc", "type": "proc", "source": "proc" },
+		    { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"] },
+		    { "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+		      "options": ["newinstance", "ptmxmode=0666", "mode=0620"] }
+		  ],
+		  "linux": {
+		    "cgroupsPath": "/${1##*/}-$$",
+		    "namespaces": [{ "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "network" }]
+		  }
+		}
+	END
+}
+config() {
+	jq "$@" < config.json > config.json.new
+	mv config.json.new config.json
+}
+command_is() {
+	config '.process.args = $ARGS.positional' --args -- "$@"
+}
+
+# oci ARGUMENT…: the runtime of make_runtime, for at most two minutes.
+oci() {
+	timeout 120 "$RUNTIME" "$@"
+}
