@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "container-backend/devnodes.h"
+#include "container-backend/exec.h"
 #include "container-backend/idmap.h"
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
@@ -360,6 +361,18 @@ static int container_delete(const struct instance *in, struct error *err)
 	return cgroup_destroy(groups_of_host(), in->cgroup, err);
 }
 
+static int container_exec(const struct instance *in, const struct plan *plan, const struct backend_exec *exec,
+		struct backend_exec_result *ret, struct error *err)
+{
+	_cleanup_close_ int target = open_process(in);
+	struct exec_request request = { .plan = plan, .exec = exec, .target = target, .target_pid = (pid_t)in->pid,
+		.cgroup = in->cgroup };
+
+	if (target < 0)
+		return error_set(err, -target, "cannot exec in %s: container not running", in->id);
+	return container_enter(&request, ret, err);
+}
+
 const struct backend container_backend = {
 	.name = "container",
 	.probe = container_probe,
@@ -369,4 +382,5 @@ const struct backend container_backend = {
 	.kill = container_kill,
 	.account = container_account,
 	.delete = container_delete,
+	.exec = container_exec,
 };

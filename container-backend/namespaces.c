@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -115,4 +116,28 @@ int namespaces_configure(const struct plan *plan, struct error *err)
 			sethostname(plan->hostname, strlen(plan->hostname)) < 0)
 		return error_sys(err, "hostname: %s", plan->hostname);
 	return plan->namespaces & PLAN_NS(NET) ? raise_loopback(err) : 0;
+}
+
+/* What setns(2) calls them: as clone(2), and the one that clone leaves to unshare(2). */
+static int join_flag(size_t i)
+{
+	return namespaces[i].plan == PLAN_NS(CGROUP) ? CLONE_NEWCGROUP : (int)namespaces[i].clone;
+}
+
+int namespaces_of(pid_t pid, uint64_t *ret_flags, struct error *err)
+{
+	*ret_flags = 0;
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
+		struct stat ours, theirs;
+		char path[64];
+
+		(void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, strrchr(namespaces[i].file, '/') + 1);
+		if (stat(namespaces[i].file, &ours) < 0)
+			continue; /* this kernel has none of the kind */
+		if (stat(path, &theirs) < 0)
+			return error_sys(err, "cannot look at the %s namespace of process %d", namespaces[i].name, (int)pid);
+		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+			*ret_flags |= (uint64_t)join_flag(i);
+	}
+	return 0;
 }

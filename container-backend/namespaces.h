@@ -22,4 +22,7 @@ pid_t namespaces_clone(const struct plan *plan, int cgroup_fd, int *ret_pidfd, s
 int namespaces_enter_cgroup(const struct plan *plan, struct error *err);
 int namespaces_configure(const struct plan *plan, struct error *err);
 
+/* CLONE_ flags of the namespaces of a process that are not the caller's own: what setns(2) has to join. */
+int namespaces_of(pid_t pid, uint64_t *ret_flags, struct error *err);
+
 #endif

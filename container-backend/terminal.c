@@ -27,7 +27,7 @@ static int bind_console(int root_fd, int slave, struct error *err)
 	return s < 0 ? error_set(err, -s, "cannot bind /dev/console: %s", strerror(-s)) : 0;
 }
 
-int terminal_open(const struct plan_process *process, int root_fd, struct terminal *ret, struct error *err)
+int terminal_open_plain(const struct plan_process *process, int root_fd, struct terminal *ret, struct error *err)
 {
 	struct winsize size = { .ws_row = (unsigned short)process->rows, .ws_col = (unsigned short)process->columns };
 	_cleanup_close_ int master = path_open_beneath(root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0), slave = -1;
@@ -42,10 +42,17 @@ int terminal_open(const struct plan_process *process, int root_fd, struct termin
 		return error_sys(err, "process.terminal: cannot open the terminal");
 	if (size.ws_row && size.ws_col && ioctl(master, TIOCSWINSZ, &size) < 0)
 		return error_sys(err, "process.rows: cannot set the terminal's size");
-	if (bind_console(root_fd, slave, err) < 0)
-		return error_prefix(err, "process.terminal");
 	*ret = (struct terminal){ steal_fd(&master), steal_fd(&slave) };
 	return 0;
+}
+
+int terminal_open(const struct plan_process *process, int root_fd, struct terminal *ret, struct error *err)
+{
+	int r = terminal_open_plain(process, root_fd, ret, err);
+
+	if (r < 0)
+		return r;
+	return bind_console(root_fd, ret->slave, err) < 0 ? error_prefix(err, "process.terminal") : 0;
 }
 
 int terminal_own(const struct terminal *t, uint64_t uid, struct error *err)

@@ -9,6 +9,8 @@ struct terminal {
 	int master, slave;
 };
 
+/* Without /dev/console: one more terminal of a running container. */
+int terminal_open_plain(const struct plan_process *process, int root_fd, struct terminal *ret, struct error *err);
 int terminal_open(const struct plan_process *process, int root_fd, struct terminal *ret, struct error *err);
 /* Gives the slave to the user who will run in it. */
 int terminal_own(const struct terminal *t, uint64_t uid, struct error *err);

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/self.h"
 #include "policies/enforce/caps.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
@@ -367,6 +368,8 @@ int cmd_exec(int argc, char **argv, struct error *err)
 	}
 	if (r == 0)
 		r = verb_open(o.id, false, &t, err);
+	if (r == 0 && t.backend == &container_backend)
+		r = self_protect(err);
 	if (r == 0)
 		r = instance_load_plan(&t.in, &plan, err);
 	if (r == 0)
