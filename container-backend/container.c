@@ -260,7 +260,7 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	if (r == 0) {
 		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = groups_of_host(),
 			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
-			.detached = in->detached,
+			.detached = in->detached, .instance = in,
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
 			.die_with_parent = !in->detached && in->supervisor == (uint64_t)getpid() };
 

@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "container-backend/cgroupfs.h"
+#include "container-backend/hook_points.h"
 #include "container-backend/idmap.h"
 #include "container-backend/init.h"
 #include "container-backend/mounts.h"
@@ -231,7 +232,12 @@ static int enter_cwd(const struct state *s, struct error *err)
 static int enter(struct state *s, struct error *err)
 {
 	struct workload *w = &s->workload;
-	int r = rootfs_enter(&s->root, err);
+	int r = 0;
+
+	if (hook_points_needed(s->plan))
+		r = hook_points_pass(s->plan, s->child->sock, &w->hook_state, err);
+	if (r == 0)
+		r = rootfs_enter(&s->root, err);
 
 	if (r == 0)
 		r = enter_cwd(s, err);

@@ -13,6 +13,7 @@ enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
 	CHILD_MAPS = 'm',   /* the id maps are written */
 	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
+	CHILD_HOOKS = 'h',  /* prestart and createRuntime have run: the states for the child's own */
 	CHILD_RELEASE = 'r', /* state.json names it: its maker may go */
 };
 
@@ -30,6 +31,7 @@ struct workload {
 	const struct spawn_request *request;
 	struct user user;
 	int terminal;       /* the slave, -1: none */
+	char *hook_state;   /* what startContainer hooks get; NULL: there are none */
 };
 
 /* Whether the program is there and may be executed, as far as can be told before privilege falls. */

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/hook_points.h"
 #include "container-backend/idmap.h"
 #include "container-backend/init.h"
 #include "container-backend/mounts.h"
@@ -126,9 +127,19 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 	bool terminal = s->request->plan->process.terminal;
 	ssize_t n;
 
-	do /* ECONNRESET, once: it ended without reading our last message; its own comes next */
+	for (;;) { /* ECONNRESET, once: it ended without reading our last message; its own comes next */
+		int r;
+
 		n = fd_recv(s->sock, &event, sizeof event, &console, 1);
-	while (n == -ECONNRESET);
+		if (n == -ECONNRESET)
+			continue;
+		if (n != (ssize_t)sizeof event || event.kind != EVENT_MILESTONE || strcmp(event.text, HOOK_POINT) ||
+				!hook_points_needed(s->request->plan))
+			break;
+		r = hook_points_serve(s->request, s->pid, s->sock, err);
+		if (r < 0)
+			return r;
+	}
 	if (n < 0)
 		return error_set(err, (int)-n, "cannot hear the container's process: %s", strerror((int)-n));
 	if (n != (ssize_t)sizeof event)

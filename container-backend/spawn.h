@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 #include "policies/enforce/cgroup.h"
-#include "runtime/model/plan.h"
+#include "runtime/model/instance.h"
 
 /*
  * Starting an isolated process: what the container backend does on the host and PID 1 does inside the guest, from the
@@ -23,6 +23,7 @@ struct spawn_request {
 	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for
 	 * both directions. */
 	bool detached;
+	const struct instance *instance; /* for the hooks' state; NULL: what the plan says of it */
 };
 
 struct spawn_result {

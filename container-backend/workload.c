@@ -22,6 +22,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/hooks.h"
 
 enum { EXIT_SETUP = 125, DEFAULT_UMASK = 0022 };
 
@@ -154,6 +155,8 @@ void workload_run(const struct workload *w)
 	status = program_find(p->argv[0], env, path, sizeof path, &err);
 	if (status)
 		fail(w, &err, status);
+	if (w->hook_state && hooks_run(plan, HOOK_START_CONTAINER, w->hook_state, &err) < 0)
+		fail(w, &err, EXIT_SETUP);
 	(void)backend_event_milestone(w->request->event_fd, "exec"); /* a supervisor that is gone needs no news */
 	if (confine(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
