@@ -2,9 +2,11 @@
 /* The view of its control group that a container is given. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "container-backend/cgroupfs.h"
@@ -12,8 +14,6 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
-
-enum { SHOW_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
 int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 {
@@ -23,53 +23,119 @@ int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 
 	if (!group)
 		return error_set(err, EOPNOTSUPP,
-				"mounts: type: cgroup: the container has no control group on this host");
+				"type: cgroup: the container has no control group on this host");
 	if (file_read_at(AT_FDCWD, "/proc/self/cgroup", 65536, &text, NULL, err) < 0)
 		return -err->code;
 	rest = text;
 	while ((line = strsep(&rest, "\n"))) { /* "4:memory:/path", or "0::/path" for v2 */
 		char *controllers = strchr(line, ':'), *path = controllers ? strchr(++controllers, ':') : NULL;
 
-		if (!path || path[1] != '/' || strcmp(path + 2, group))
+		if (!path || path[1] != '/' || strcmp(path + 2, group + strspn(group, "/")))
 			continue;
 		*path = '\0';
-		strbuf_printf(&list, "%s\n", *controllers ? controllers : "unified");
+		strbuf_printf(&list, "%s %s\n", *controllers ? controllers : "unified", path + 1);
 	}
 	if (!list.text)
-		return error_set(err, ENOENT, "mounts: type: cgroup: the container is not in %s", group);
+		return error_set(err, ENOENT, "type: cgroup: the container is not in %s", group);
 	*ret_list = steal_ptr(list.text);
 	return 0;
 }
 
-static int show_hierarchy(int folder, const char *controllers)
+/* The container's own group of a hierarchy, as the host has it mounted in the usual place. */
+static int bind_group(int place, const char *hierarchy, const char *path, uint64_t attributes)
 {
+	_cleanup_free_ char *source = xasprintf("/sys/fs/cgroup%s%s%s", *hierarchy ? "/" : "", hierarchy, path);
+	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, source, false);
+	int r = fd < 0 ? fd : mountfd_set(fd, attributes, 0, false);
+
+	return r < 0 ? r : mountfd_move(fd, place);
+}
+
+/* MS_ flags that a group's mount can have, as MOUNT_ATTR_. */
+static uint64_t attributes_of(unsigned long flags)
+{
+	return (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0) | (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
+		(flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0) | (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
+}
+
+/* "name=systemd" is a hierarchy without a controller; its folder is "systemd". */
+static const char *folder_of(const char *controllers)
+{
+	return strncmp(controllers, "name=", 5) ? controllers : controllers + 5;
+}
+
+static int show_hierarchy(int folder, const char *controllers, const char *path, unsigned long flags,
+		bool own_namespace)
+{
+	const char *name = folder_of(controllers);
+	bool unified = !strcmp(controllers, "unified");
 	_cleanup_close_ int place = -1;
 
-	if (mkdirat(folder, controllers, 0555) < 0)
+	if (mkdirat(folder, name, 0555) < 0)
 		return -errno;
-	place = openat(folder, controllers, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return place < 0 ? -errno : mountfd_mount_at(place, "cgroup", SHOW_FLAGS, controllers);
+	if (own_namespace) { /* nobody else can reach the tmpfs: a name is safe */
+		if (fchdir(folder) < 0)
+			return -errno;
+		return mount("cgroup", name, unified ? "cgroup2" : "cgroup", flags, unified ? NULL : controllers) < 0 ?
+			-errno : 0;
+	}
+	place = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return place < 0 ? -errno : bind_group(place, name, path, attributes_of(flags));
 }
 
-static int show_v1(int target_fd, char *rest)
+/* "cpu" and "cpuacct" for "cpu,cpuacct". */
+static int link_members(int folder, const char *controllers)
+{
+	_cleanup_free_ char *copy = xstrdup(controllers);
+	char *rest = copy, *member;
+
+	if (!strchr(controllers, ','))
+		return 0;
+	while ((member = strsep(&rest, ",")))
+		if (symlinkat(controllers, folder, member) < 0 && errno != EEXIST)
+			return -errno;
+	return 0;
+}
+
+static int show_v1(int target_fd, char *rest, unsigned long flags, bool own_namespace)
 {
 	_cleanup_close_ int fs = mountfd_fs_open("tmpfs"), fd = -1;
-	int s = fs < 0 ? fs : mountfd_fs_set(fs, "mode", "0555");
+	int r = fs < 0 ? fs : mountfd_fs_set(fs, "mode", "0755");
 	char *name;
 
-	fd = s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	s = fd < 0 ? fd : mountfd_move(fd, target_fd);
-	while (s == 0 && (name = strsep(&rest, "\n")))
-		if (*name)
-			s = show_hierarchy(fd, name);
-	return s < 0 ? s : mountfd_set(fd, MOUNT_ATTR_RDONLY, 0, false);
+	fd = r < 0 ? r : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	r = fd < 0 ? fd : mountfd_move(fd, target_fd);
+	while (r == 0 && (name = strsep(&rest, "\n"))) {
+		char *path = strchr(name, ' ');
+
+		if (!path)
+			continue;
+		*path++ = '\0';
+		r = show_hierarchy(fd, name, path, flags, own_namespace);
+		if (r == 0)
+			r = link_members(fd, name);
+	}
+	return r < 0 || !(flags & MS_RDONLY) ? r : mountfd_set(fd, MOUNT_ATTR_RDONLY, 0, false);
 }
 
-int cgroupfs_mount(int target_fd, const char *list, struct error *err)
+/* list: one line. */
+static int show_v2(int target_fd, const char *list, unsigned long flags, bool own_namespace)
+{
+	_cleanup_free_ char *path = xstrdup(strchr(list, ' ') + 1);
+	int r = own_namespace ? mountfd_mount_at(target_fd, "cgroup2", flags, NULL) : -EPERM;
+
+	path[strcspn(path, "\n")] = '\0';
+	/* In a user namespace whose cgroup namespace is another's it cannot be mounted. */
+	return r == -EPERM || r == -EBUSY ? bind_group(target_fd, "", path, attributes_of(flags)) : r;
+}
+
+int cgroupfs_mount(int target_fd, const char *list, unsigned long flags, bool own_namespace, struct error *err)
 {
 	_cleanup_free_ char *copy = xstrdup(list ? list : "");
-	int s = strcmp(copy, "unified\n") ? show_v1(target_fd, copy)
-		: mountfd_mount_at(target_fd, "cgroup2", SHOW_FLAGS, NULL);
+	struct statfs fs;
+	bool v2 = !strncmp(copy, "unified ", 8) && statfs("/sys/fs/cgroup", &fs) == 0 &&
+		fs.f_type == CGROUP2_SUPER_MAGIC;
+	int r = v2 ? show_v2(target_fd, copy, flags, own_namespace) : show_v1(target_fd, copy, flags, own_namespace);
 
-	return s < 0 ? error_set(err, -s, "cannot mount the control group: %s", strerror(-s)) : 0;
+	return r < 0 ? error_set(err, -r, "cannot mount the control group: %s", strerror(-r)) : 0;
 }

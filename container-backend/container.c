@@ -42,6 +42,7 @@
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
 #include "container-backend/spawn.h"
+#include "container-backend/sysctls.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/cgroup.h"
 #include "policies/enforce/rlimits.h"
@@ -206,6 +207,8 @@ static int container_check(const struct plan *plan, struct error *err)
 		r = mounts_check(plan, err);
 	if (r == 0)
 		r = devnodes_check(plan, err);
+	if (r == 0)
+		r = sysctls_check(plan, err);
 	if (r == 0)
 		r = check_paths(plan->masked_paths, "masked_paths", err);
 	if (r == 0)

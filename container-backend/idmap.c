@@ -27,11 +27,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "container-backend/idmap.h"
+#include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
@@ -109,11 +115,77 @@ int idmap_write(const struct plan *plan, pid_t pid, struct error *err)
 	return r < 0 ? r : write_maps(pid, "uid_map", plan->uid_maps, plan->n_uid_maps, err);
 }
 
+/* A user namespace that is nothing but its maps: made with a process that waits for its end. Its descriptor. */
+static int make_userns(const struct plan_mount *m, struct error *err)
+{
+	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD };
+	long pid = syscall(SYS_clone3, &args, sizeof args);
+	char path[64];
+	int fd = -1, r;
+
+	if (pid < 0)
+		return error_sys(err, "cannot make a user namespace for its maps");
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* or it would outlive a killed launcher */
+		for (;;)
+			(void)pause();
+	}
+	r = write_maps((pid_t)pid, "gid_map", m->gid_maps, m->n_gid_maps, err);
+	if (r == 0)
+		r = write_maps((pid_t)pid, "uid_map", m->uid_maps, m->n_uid_maps, err);
+	(void)snprintf(path, sizeof path, "/proc/%ld/ns/user", pid); /* fits */
+	if (r == 0 && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		r = error_sys(err, "cannot open the user namespace of its maps");
+	(void)kill((pid_t)pid, SIGKILL);
+	while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return r < 0 ? r : fd;
+}
+
+/* The container's own. */
+static int open_userns(const struct plan *plan, pid_t pid, struct error *err)
+{
+	const char *joined = plan_join_path(plan, PLAN_NS_USER);
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid); /* fits */
+	fd = open(joined ? joined : path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? error_sys(err, "cannot open the user namespace") : fd;
+}
+
+int idmap_mount(const struct plan *plan, const struct plan_mount *m, pid_t pid, struct error *err)
+{
+	_cleanup_close_ int userns = -1, fd = -1;
+	struct mount_options o;
+	bool recursive, all;
+	int r;
+
+	if (mount_options_parse(m->options, 0, &o, err) < 0)
+		return error_prefix(err, "options");
+	recursive = o.recursive;
+	all = o.idmap_recursive;
+	fd = mountfd_clone_at(AT_FDCWD, m->source, recursive, o.source_nofollow);
+	mount_options_release(&o);
+	if (fd < 0)
+		return error_set(err, -fd, "source: %s: %s", m->source, strerror(-fd));
+	userns = m->n_uid_maps ? make_userns(m, err) : open_userns(plan, pid, err);
+	if (userns < 0)
+		return userns;
+	r = mountfd_idmap(fd, userns, all);
+	if (r == -EINVAL || r == -EOPNOTSUPP || r == -EPERM)
+		return error_set(err, -r, "%s: the file system of %s cannot be idmapped on this kernel: %s",
+				m->n_uid_maps ? "uid_maps" : "options: idmap", m->source, strerror(-r));
+	if (r == 0) /* made in this mount namespace, whose peers it must not be */
+		r = mountfd_propagate(fd, MS_PRIVATE | MS_REC);
+	return r < 0 ? error_set(err, -r, "source: %s: cannot idmap it: %s", m->source, strerror(-r)) : steal_fd(&fd);
+}
+
 int idmap_lower(const char *lower, int userns_fd)
 {
 	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, lower, false);
 
-	if (fd < 0 || mountfd_idmap(fd, userns_fd) < 0)
+	if (fd < 0 || mountfd_idmap(fd, userns_fd, false) < 0)
 		return -ENOTSUP;
 	return steal_fd(&fd);
 }

@@ -9,7 +9,7 @@
  *               program through /proc/PID/exe); no descriptor but the ones of its task; default signal handling
  *   2 open      layers and bind sources, by host paths: the last use of them
  *   3 maps      in a user namespace: waits until it has ids, becomes 0:0 there
- *   4 mounts    root, base, devices, terminal, the plan's, protected paths; the parent makes the control groups
+ *   4 mounts    root, base, devices, the plan's, terminal, protected paths, sysctls; the parent makes the groups
  *   5 group     joins them, then the cgroup namespace
  *   6 enter     pivot_root; from here on no path reaches the host; host name, loopback, user, working folder
  *   7 wait      "isolated" goes to the parent, then start_fd decides
@@ -43,6 +43,7 @@
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
 #include "container-backend/rootfs.h"
+#include "container-backend/sysctls.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
@@ -123,6 +124,22 @@ static char receive(int sock, int *ret_fds, size_t n_fds)
 	return byte;
 }
 
+/* The idmapped sources, one a message. */
+static int await_mounts(struct state *s, struct error *err)
+{
+	size_t n = mounts_count_idmapped(s->plan);
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		if (receive(s->child->sock, &fd, 1) != CHILD_MOUNT || fd < 0)
+			return error_set(err, EPROTO, "unexpected message for the idmapped mounts");
+		if (mounts_adopt(&s->mounts, i, fd, err) < 0)
+			return -err->code;
+	}
+	return 0;
+}
+
 /* Stage 3. */
 static int await_maps(struct state *s, struct error *err)
 {
@@ -130,6 +147,8 @@ static int await_maps(struct state *s, struct error *err)
 	size_t lower = 0;
 	char message;
 
+	if (await_mounts(s, err) < 0)
+		return -err->code;
 	if (!(s->plan->namespaces & PLAN_NS(USER)))
 		return 0;
 	while ((message = receive(s->child->sock, fds, ARRAY_LEN(fds))) == CHILD_LOWERS)
@@ -183,6 +202,16 @@ static int find_user(struct state *s, struct error *err)
 	return 0;
 }
 
+/* Stage 5 in the midst of stage 4, when the first cgroup mount is due. */
+static int join_and_list(void *arg, const char **ret_list, struct error *err)
+{
+	struct state *s = arg;
+	int r = join_group(s, err);
+
+	*ret_list = s->groups;
+	return r;
+}
+
 /* Stages 4 and 5. */
 static int build(struct state *s, struct error *err)
 {
@@ -190,18 +219,20 @@ static int build(struct state *s, struct error *err)
 	bool early = mounts_need_cgroup(plan);
 	int r = rootfs_mount(&s->root, plan, err);
 
-	if (r == 0 && !plan->mounts_exact)
-		r = mounts_base(&s->mounts, plan, s->root.fd, err);
-	if (r == 0 && early)
-		r = join_group(s, err);
+	s->mounts.groups = join_and_list;
+	s->mounts.groups_arg = s;
 	if (r == 0)
-		r = mounts_plan(&s->mounts, plan, s->root.fd, s->groups, err);
+		r = mounts_make(&s->mounts, s->root.fd, err);
 	if (r == 0 && plan->process.terminal)
 		r = terminal_open(&plan->process, s->root.fd, &s->terminal, err);
 	if (r == 0)
 		r = mounts_protect(plan, s->root.fd, err);
 	if (r == 0)
+		r = mounts_finish(&s->mounts, s->root.fd, err);
+	if (r == 0)
 		r = namespaces_configure(plan, err);
+	if (r == 0)
+		r = sysctls_write(plan, err);
 	if (r == 0)
 		r = find_user(s, err);
 	if (r == 0 && !early)
@@ -237,7 +268,7 @@ static int enter(struct state *s, struct error *err)
 	if (hook_points_needed(s->plan))
 		r = hook_points_pass(s->plan, s->child->sock, &w->hook_state, err);
 	if (r == 0)
-		r = rootfs_enter(&s->root, err);
+		r = rootfs_enter(&s->root, s->plan, err);
 
 	if (r == 0)
 		r = enter_cwd(s, err);

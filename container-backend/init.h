@@ -11,6 +11,7 @@
  */
 enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
+	CHILD_MOUNT = 'b',  /* the idmapped source of a bind mount; first of all, in the order of plan.mounts */
 	CHILD_MAPS = 'm',   /* the id maps are written */
 	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
 	CHILD_HOOKS = 'h',  /* prestart and createRuntime have run: the states for the child's own */

@@ -13,12 +13,17 @@ static int result(int r)
 	return r < 0 ? -errno : r;
 }
 
-int mountfd_clone(int dirfd, const char *path, bool recursive)
+int mountfd_clone_at(int dirfd, const char *path, bool recursive, bool nofollow)
 {
 	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0) |
-		(*path ? 0 : AT_EMPTY_PATH);
+		(*path ? 0 : AT_EMPTY_PATH) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0);
 
 	return result(open_tree(dirfd, path, flags));
+}
+
+int mountfd_clone(int dirfd, const char *path, bool recursive)
+{
+	return mountfd_clone_at(dirfd, path, recursive, false);
 }
 
 static int set_attributes(int fd, struct mount_attr *attr, bool recursive)
@@ -33,16 +38,28 @@ int mountfd_set(int fd, uint64_t set, uint64_t clear, bool recursive)
 	return set || clear ? set_attributes(fd, &attr, recursive) : 0;
 }
 
-int mountfd_idmap(int fd, int userns_fd)
+int mountfd_idmap(int fd, int userns_fd, bool recursive)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
 
-	return set_attributes(fd, &attr, false);
+	return set_attributes(fd, &attr, recursive);
+}
+
+int mountfd_propagate(int fd, unsigned long flag)
+{
+	struct mount_attr attr = { .propagation = flag & ~(unsigned long)MS_REC };
+
+	return set_attributes(fd, &attr, flag & MS_REC);
 }
 
 int mountfd_move(int fd, int target_fd)
 {
 	return result(move_mount(fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+}
+
+int mountfd_move_to(int fd, int dirfd, const char *name)
+{
+	return result(move_mount(fd, "", dirfd, name, MOVE_MOUNT_F_EMPTY_PATH));
 }
 
 int mountfd_fs_open(const char *type)

@@ -13,9 +13,12 @@
  * the workload's files could bend.
  */
 int mountfd_clone(int dirfd, const char *path, bool recursive);    /* open_tree; path "": dirfd itself */
+int mountfd_clone_at(int dirfd, const char *path, bool recursive, bool nofollow); /* nofollow: of a link, the link */
 int mountfd_set(int fd, uint64_t set, uint64_t clear, bool recursive); /* MOUNT_ATTR_ bits, by mount_setattr */
-int mountfd_idmap(int fd, int userns_fd);
+int mountfd_idmap(int fd, int userns_fd, bool recursive);
+int mountfd_propagate(int fd, unsigned long flag);                 /* MS_SHARED and so on; with MS_REC for the tree */
 int mountfd_move(int fd, int target_fd);                           /* a detached mount onto an open place */
+int mountfd_move_to(int fd, int dirfd, const char *name);          /* onto a name in it; a link is not followed */
 
 int mountfd_fs_open(const char *type);                             /* fsopen */
 /* fsconfig: value NULL sets a flag. */

@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mounts beneath the container's root: the base that every container has, the plan's own, and the paths that are shown
- * read-only or not at all.
+ * Mounts beneath the container's root: the base that every container has, and the plan's own.
  *
- * The image is hostile: its symbolic links may point anywhere. /proc, /dev and /sys are opened with links forbidden
- * (else procfs could be put where the workload chooses, and later writes to it would go astray); all other places are
- * resolved as if the root were "/". Sources come from the plan, that is from the user, and are resolved on the host.
+ * The image is hostile: its symbolic links may point anywhere, and somebody who shares a volume may change them while
+ * we mount. /proc, /dev and /sys, and procfs and sysfs wherever they go, are opened with links forbidden (else procfs
+ * could be put where the workload chooses, and later writes to it would go astray); all other places are resolved as if
+ * the root were "/". Each place is looked up once, to a descriptor; what is mounted goes onto that descriptor. Sources
+ * come from the plan, that is from the user, and are resolved on the host.
+ *
+ * Onto procfs go only a few files, by name: anything else could replace what later steps and the workload trust.
+ *
+ * System calls are counted here: a container has some fifteen mounts. File systems are mounted by mount(2) on "." or,
+ * in the tmpfs of /dev that nobody else can reach yet, by name, which takes a third of the calls of fsopen.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "container-backend/cgroupfs.h"
+#include "container-backend/copytree.h"
 #include "container-backend/devnodes.h"
 #include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
@@ -25,84 +34,178 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 
-enum { MAX_MOUNTS = 512 };
+enum { MAX_MOUNTS = 1024, MAX_TYPE = 64 };
+
+#define WORDS(...) (char *[]){ __VA_ARGS__, NULL }
+#define W(x) ((char *)(x))
 
 /* What every container has, unless the plan mounts something else at the same place. In order. */
 static const struct base {
-	const char *path, *type;
-	unsigned long flags;
-	const char *data;
-	uint64_t needs; /* PLAN_NS bits without which it would show the host's; it is then left out (proc, sys: kept) */
+	struct plan_mount mount;
+	uint64_t needs; /* PLAN_NS bits without which it would show the host's; it is then left out */
 } bases[] = {
-	{ "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0 },
-	{ "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=0755,size=1m", 0 },
-	{ "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620", 0 },
-	{ "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m", 0 },
-	{ "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, PLAN_NS(IPC) },
-	{ "/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0 },
+	{ { .destination = W("/proc"), .type = W("proc"), .options = WORDS(W("nosuid"), W("nodev"), W("noexec")) }, 0 },
+	{ { .destination = W("/dev"), .type = W("tmpfs"),
+		.options = WORDS(W("nosuid"), W("strictatime"), W("mode=0755"), W("size=1m")) }, 0 },
+	{ { .destination = W("/dev/pts"), .type = W("devpts"),
+		.options = WORDS(W("nosuid"), W("noexec"), W("newinstance"), W("ptmxmode=0666"), W("mode=0620")) }, 0 },
+	{ { .destination = W("/dev/shm"), .type = W("tmpfs"),
+		.options = WORDS(W("nosuid"), W("nodev"), W("noexec"), W("mode=1777"), W("size=64m")) }, 0 },
+	{ { .destination = W("/dev/mqueue"), .type = W("mqueue"),
+		.options = WORDS(W("nosuid"), W("nodev"), W("noexec")) }, PLAN_NS(IPC) },
+	{ { .destination = W("/sys"), .type = W("sysfs"),
+		.options = WORDS(W("ro"), W("nosuid"), W("nodev"), W("noexec")) }, 0 },
 };
 
-static const char *const types[] = { "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup" };
+/* Types that a plan of our own making has; a bundle's may be whatever the kernel has. Flags: unless the words say no. */
+static const struct {
+	const char *type;
+	unsigned long flags;
+} types[] = {
+	{ "bind", 0 }, { "tmpfs", 0 }, { "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	{ "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC }, { "devpts", MS_NOSUID | MS_NOEXEC },
+	{ "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC }, { "cgroup", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
+};
 
-/* The same place in two spellings: slashes repeated or trailing do not matter. */
-static bool same_path(const char *a, const char *b)
-{
-	for (;;) {
-		while (a[0] == '/' && (a[1] == '/' || a[1] == '\0'))
-			a++;
-		while (b[0] == '/' && (b[1] == '/' || b[1] == '\0'))
-			b++;
-		if (*a != *b)
-			return false;
-		if (*a == '\0')
-			return true;
-		a++;
-		b++;
-	}
-}
+/* The only names on procfs that may be covered: files that lxcfs and the like emulate. */
+static const char *const proc_files[] = {
+	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
+	"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
+	"/proc/sys/crypto/fips_enabled",
+};
 
-static bool is_base(const char *path)
-{
-	for (size_t i = 0; i < ARRAY_LEN(bases); i++)
-		if (same_path(path, bases[i].path))
-			return true;
-	return false;
-}
-
-static bool has_dotdot(const char *path)
-{
-	for (const char *at = path; (at = strstr(at, "..")); at += 2)
-		if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
-			return true;
-	return false;
-}
-
-static int check_mount(const struct plan_mount *m, struct error *err)
-{
+/* One mount, from the plan or the base. */
+struct mount_step {
+	const struct plan_mount *mount;
+	size_t index;             /* in plan.mounts; SIZE_MAX: of the base */
+	char *path;               /* where, clean */
 	struct mount_options options;
-	bool known = false;
+	bool bind, idmapped;
+	bool late_read_only;      /* made read-only by mounts_finish */
+	int source;               /* a detached copy; -1: not a bind mount */
+	char *link;               /* copy-symlink: what the source, a symbolic link, says */
+};
 
-	if (!m->destination || m->destination[0] != '/' || strlen(m->destination) >= PATH_MAX ||
-			has_dotdot(m->destination))
+/* A walk over the steps. */
+struct making {
+	struct mounts *m;
+	int root;
+	int dev;                  /* the tmpfs of /dev that we mounted; -1: none */
+	int cwd;                  /* the descriptor that is the working folder; -1: not known */
+	const char *groups;
+	bool have_groups;
+};
+
+static bool is_type(const struct plan_mount *m, const char *type)
+{
+	return m->type && !strcmp(m->type, type);
+}
+
+static bool is_cgroup(const struct plan_mount *m)
+{
+	return is_type(m, "cgroup");
+}
+
+/* A bundle's mount is a bind by its options, whatever its type says. */
+static bool is_bind(const struct plan_mount *m, const struct mount_options *o)
+{
+	return is_type(m, "bind") || (o->bind && !o->remount);
+}
+
+static bool is_idmapped(const struct plan_mount *m, const struct mount_options *o)
+{
+	return o->idmap || m->n_uid_maps || m->n_gid_maps;
+}
+
+static int check_type(const struct plan_mount *m, bool exact, struct error *err)
+{
+	size_t n = m->type ? strlen(m->type) : 0;
+
+	if (n == 0 || n >= MAX_TYPE || !strcmp(m->type, "none"))
+		return error_set(err, EINVAL, "type: unknown: %.64s", m->type ? m->type : "none");
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)m->type[i]) && !strchr("._-", m->type[i]))
+			return error_set(err, EINVAL, "type: unknown: %s", m->type);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (!strcmp(m->type, types[i].type))
+			return 0;
+	return exact ? 0 : error_set(err, EINVAL, "type: unknown: %s", m->type);
+}
+
+static int check_destination(const struct plan_mount *m, bool bind, bool exact, struct error *err)
+{
+	_cleanup_free_ char *path = m->destination ? place_clean(m->destination) : NULL;
+
+	if (!path || !m->destination[0] || strlen(path) >= PATH_MAX ||
+			(!exact && (m->destination[0] != '/' || strstr(m->destination, "/../"))))
 		return error_set(err, EINVAL, "destination: not a plain absolute path: %s",
 				m->destination ? m->destination : "none");
-	if (same_path(m->destination, "/"))
+	if (!strcmp(path, "/"))
 		return error_set(err, EINVAL, "destination: /: the root itself cannot be mounted over");
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		known |= m->type && !strcmp(m->type, types[i]);
-	if (!known)
-		return error_set(err, EINVAL, "type: unknown: %s", m->type ? m->type : "none");
-	if (mount_options_parse(m->options, 0, &options, err) < 0)
-		return error_prefix(err, "options");
-	if (strcmp(m->type, "bind"))
+	if (!place_within(path, "/proc"))
 		return 0;
-	if (options.data[0])
-		return error_set(err, EINVAL, "options: not for a bind mount: %s", options.data);
+	if (!strcmp(path, "/proc"))
+		return bind || is_type(m, "proc") ? 0 :
+			error_set(err, EPERM, "destination: /proc: only a procfs may be there, not %s", m->type);
+	for (size_t i = 0; i < ARRAY_LEN(proc_files); i++)
+		if (bind && !strcmp(path, proc_files[i]))
+			return 0;
+	return error_set(err, EPERM, "destination: %s: nothing may be mounted inside /proc", path);
+}
+
+static int check_idmap(const struct plan *plan, const struct plan_mount *m, const struct mount_options *o, bool bind,
+		struct error *err)
+{
+	if (!is_idmapped(m, o))
+		return 0;
+	if (!bind)
+		return error_set(err, EINVAL, "options: idmap: only for bind mounts");
+	if (!m->n_uid_maps != !m->n_gid_maps)
+		return error_set(err, EINVAL, "%s: missing: an idmapped mount needs both maps",
+				m->n_uid_maps ? "gid_maps" : "uid_maps");
+	if (!m->n_uid_maps && !plan_has_userns(plan))
+		return error_set(err, EINVAL, "options: idmap: neither the mount nor the container has id maps");
+	if (geteuid() != 0)
+		return error_set(err, EPERM, "options: idmap: takes root");
+	return 0;
+}
+
+static int check_source(const struct plan_mount *m, const struct mount_options *o, struct error *err)
+{
+	struct stat st;
+
+	if (o->data[0])
+		return error_set(err, EINVAL, "options: not for a bind mount: %s", o->data);
 	if (!m->source || m->source[0] != '/')
 		return error_set(err, EINVAL, "source: not absolute: %s", m->source ? m->source : "none");
-	if (access(m->source, F_OK) < 0)
+	/* A link to nowhere is a source if it is the link that is wanted. */
+	if (fstatat(AT_FDCWD, m->source, &st, o->copy_symlink || o->source_nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0)
 		return error_sys(err, "source: %s", m->source);
 	return 0;
+}
+
+static int check_mount(const struct plan *plan, const struct plan_mount *m, struct error *err)
+{
+	struct mount_options options;
+	bool bind;
+	int r;
+
+	if (mount_options_parse(m->options, 0, &options, err) < 0)
+		return error_prefix(err, "options");
+	bind = is_bind(m, &options);
+	r = bind ? 0 : check_type(m, plan->mounts_exact, err);
+	if (r == 0)
+		r = check_destination(m, bind, plan->mounts_exact, err);
+	if (r == 0)
+		r = check_idmap(plan, m, &options, bind, err);
+	if (r == 0 && bind)
+		r = check_source(m, &options, err);
+	if (r == 0 && options.remount && !plan->mounts_exact)
+		r = error_set(err, EINVAL, "options: remount: there is nothing mounted yet");
+	if (r == 0 && options.copy_up && !is_type(m, "tmpfs"))
+		r = error_set(err, EINVAL, "options: tmpcopyup: only for tmpfs");
+	mount_options_release(&options);
+	return r;
 }
 
 int mounts_check(const struct plan *plan, struct error *err)
@@ -110,304 +213,481 @@ int mounts_check(const struct plan *plan, struct error *err)
 	if (plan->n_mounts > MAX_MOUNTS)
 		return error_set(err, E2BIG, "mounts: %zu are more than %d", plan->n_mounts, MAX_MOUNTS);
 	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (check_mount(&plan->mounts[i], err) < 0)
+		if (check_mount(plan, &plan->mounts[i], err) < 0)
 			return error_prefix(err, "mounts[%zu]", i);
-	return 0;
-}
-
-int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
-{
-	*ret = (struct mounts){ .sources = xcalloc(plan->n_mounts, sizeof *ret->sources), .n = plan->n_mounts };
-	for (size_t i = 0; i < plan->n_mounts; i++) {
-		const struct plan_mount *m = &plan->mounts[i];
-		struct mount_options options;
-		int s;
-
-		ret->sources[i] = -1;
-		if (strcmp(m->type, "bind"))
-			continue;
-		if (mount_options_parse(m->options, 0, &options, err) < 0)
-			return error_prefix(err, "mounts[%zu].options", i);
-		/* In a user namespace the mounts below are locked to the copied one and have to come along. */
-		ret->sources[i] = mountfd_clone(AT_FDCWD, m->source,
-				options.recursive || plan->namespaces & PLAN_NS(USER));
-		s = ret->sources[i];
-		if (s >= 0)
-			s = mountfd_set(ret->sources[i], options.set, options.clear, true);
-		if (s < 0)
-			return error_set(err, -s, "mounts[%zu].source: %s: %s", i, m->source, strerror(-s));
-	}
-	return 0;
-}
-
-int mounts_make_dir(int root_fd, const char *path, struct error *err)
-{
-	_cleanup_free_ char *copy = xstrdup(path);
-	_cleanup_close_ int parent = -1;
-	int fd = path_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
-
-	if (fd != -ENOENT)
-		return fd >= 0 ? fd : error_set(err, -fd, "%s: %s", path, strerror(-fd));
-	parent = path_open_in_root(root_fd, "/", O_PATH | O_DIRECTORY, 0);
-	for (char *at = copy; *at;) {
-		char *name = at + strspn(at, "/"), *end = name + strcspn(name, "/"), saved = *end;
-
-		if (end == name)
-			break;
-		*end = '\0';
-		fd = path_open_in_root(root_fd, copy, O_PATH | O_DIRECTORY, 0);
-		if (fd == -ENOENT) {
-			/* EEXIST: a symbolic link to nowhere, which the next line tells. */
-			if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
-				return error_sys(err, "cannot make the folder %s", copy);
-			fd = path_open_in_root(root_fd, copy, O_PATH | O_DIRECTORY, 0);
-		}
-		if (fd < 0)
-			return error_set(err, -fd, "%s: %s", copy, strerror(-fd));
-		(void)close(parent);
-		parent = fd;
-		*end = saved;
-		at = end;
-	}
-	return steal_fd(&parent);
-}
-
-int mounts_make_file(int root_fd, const char *path, struct error *err)
-{
-	_cleanup_free_ char *folder = xstrdup(path);
-	_cleanup_close_ int parent = -1, made = -1;
-	int fd = path_open_in_root(root_fd, path, O_PATH, 0);
-	char *slash = strrchr(folder, '/');
-
-	if (fd != -ENOENT)
-		return fd >= 0 ? fd : error_set(err, -fd, "%s: %s", path, strerror(-fd));
-	if (!slash || !slash[1])
-		return error_set(err, EISDIR, "%s: not the name of a file", path);
-	*slash = '\0';
-	parent = mounts_make_dir(root_fd, folder[0] ? folder : "/", err);
-	if (parent < 0)
-		return parent;
-	made = openat(parent, slash + 1, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (made < 0)
-		return error_sys(err, "cannot make %s", path);
-	fd = openat(parent, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? error_sys(err, "%s", path) : fd;
-}
-
-/* A base folder: a real one in a real one, no link anywhere. */
-static int open_base(int root_fd, const char *path, struct error *err)
-{
-	int fd = path_open_beneath(root_fd, path + 1, O_PATH | O_DIRECTORY, 0);
-
-	if (fd == -ENOENT && mkdirat(root_fd, path + 1, 0755) == 0)
-		fd = path_open_beneath(root_fd, path + 1, O_PATH | O_DIRECTORY, 0);
-	return fd >= 0 ? fd : error_set(err, -fd, "%s in the root: %s", path,
-			fd == -ELOOP || fd == -ENOTDIR ? "a symbolic link or no folder" : strerror(-fd));
-}
-
-static int place_bind(const struct mounts *m, size_t i, int root_fd, const char *path, struct error *err)
-{
-	_cleanup_close_ int target = -1;
-	struct stat st;
-	int s;
-
-	if (fstat(m->sources[i], &st) < 0)
-		return error_sys(err, "source");
-	target = S_ISDIR(st.st_mode) ? mounts_make_dir(root_fd, path, err) : mounts_make_file(root_fd, path, err);
-	if (target < 0)
-		return error_prefix(err, "destination");
-	s = mountfd_move(m->sources[i], target);
-	return s < 0 ? error_set(err, -s, "cannot bind to %s: %s", path, strerror(-s)) : 0;
-}
-
-static int place_filesystem(const struct plan_mount *m, int root_fd, const char *groups, struct error *err)
-{
-	unsigned long base = strcmp(m->type, "sysfs") ? 0 : MS_RDONLY;
-	bool known = is_base(m->destination);
-	_cleanup_close_ int target = known ? open_base(root_fd, m->destination, err)
-		: mounts_make_dir(root_fd, m->destination, err);
-	struct mount_options options;
-	int s;
-
-	if (target < 0)
-		return error_prefix(err, "destination");
-	if (strcmp(m->type, "tmpfs"))
-		base |= MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	if (!strcmp(m->type, "devpts"))
-		base &= ~(unsigned long)MS_NODEV;
-	if (mount_options_parse(m->options, base, &options, err) < 0)
-		return error_prefix(err, "options");
-	if (!strcmp(m->type, "cgroup"))
-		return cgroupfs_mount(target, groups, err);
-	s = mountfd_mount_at(target, m->type, options.flags, options.data);
-	return s < 0 ? error_set(err, -s, "cannot mount %s on %s: %s", m->type, m->destination, strerror(-s)) : 0;
-}
-
-static int place(const struct mounts *mounts, const struct plan *plan, size_t i, int root_fd, const char *groups,
-		struct error *err)
-{
-	const struct plan_mount *m = &plan->mounts[i];
-	int s = strcmp(m->type, "bind") ? place_filesystem(m, root_fd, groups, err)
-		: place_bind(mounts, i, root_fd, m->destination, err);
-
-	return s < 0 ? error_prefix(err, "mounts[%zu]", i) : 0;
-}
-
-/* sysfs belongs to a network namespace: a user namespace that has none of its own is shown the host's, read-only. */
-static int bind_host_sys(int target)
-{
-	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, "/sys", true);
-	int s = fd < 0 ? fd : mountfd_set(fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-			MOUNT_ATTR_NOEXEC, 0, true);
-
-	return s < 0 ? s : mountfd_move(fd, target);
-}
-
-static int mount_base(const struct base *b, const struct plan *plan, int root_fd, struct error *err)
-{
-	_cleanup_close_ int target = -1;
-	char data[128];
-	int s;
-
-	if (b->needs & ~plan->namespaces)
-		return 0;
-	target = open_base(root_fd, b->path, err);
-	if (target < 0)
-		return target;
-	(void)snprintf(data, sizeof data, "%s%s", b->data ? b->data : "", /* fits */
-			!strcmp(b->type, "devpts") && devnodes_have_tty_group(plan) ? ",gid=5" : "");
-	s = mountfd_mount_at(target, b->type, b->flags, data);
-	if (s == -EPERM && !strcmp(b->type, "sysfs"))
-		s = bind_host_sys(target);
-	return s < 0 ? error_set(err, -s, "cannot mount %s: %s", b->path, strerror(-s)) : 0;
-}
-
-int mounts_base(const struct mounts *m, const struct plan *plan, int root_fd, struct error *err)
-{
-	for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
-		bool replaced = false, ours = true;
-		int s = 0;
-
-		for (size_t j = 0; s == 0 && j < plan->n_mounts; j++)
-			if (same_path(plan->mounts[j].destination, bases[i].path)) {
-				s = place(m, plan, j, root_fd, NULL, err);
-				replaced = true;
-				ours = strcmp(plan->mounts[j].type, "bind"); /* nodes made there would be the host's */
-			}
-		if (s == 0 && !replaced)
-			s = mount_base(&bases[i], plan, root_fd, err);
-		if (s == 0 && ours && !strcmp(bases[i].path, "/dev"))
-			s = devnodes_make(plan, root_fd, err);
-		if (s < 0)
-			return s;
-	}
+	if (plan->root.propagation && !mount_propagation(plan->root.propagation))
+		return error_set(err, EINVAL, "root.propagation: unknown: %s", plan->root.propagation);
+	if (plan->mount_label && access("/sys/fs/selinux", F_OK) < 0)
+		return error_set(err, EOPNOTSUPP, "mount_label: this host has no SELinux");
 	return 0;
 }
 
 bool mounts_need_cgroup(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (!strcmp(plan->mounts[i].type, "cgroup"))
+		if (is_cgroup(&plan->mounts[i]))
 			return true;
 	return false;
 }
 
-/* The nodes are made in a tmpfs at /dev as soon as it is there: later mounts may lie on them. */
-int mounts_plan(const struct mounts *m, const struct plan *plan, int root_fd, const char *groups, struct error *err)
+bool mounts_is_idmapped(const struct plan *plan, size_t i)
+{
+	const struct plan_mount *m = &plan->mounts[i];
+	bool idmap = m->n_uid_maps || m->n_gid_maps;
+
+	strv_foreach(word, m->options)
+		idmap |= !strcmp(word, "idmap") || !strcmp(word, "ridmap");
+	return idmap;
+}
+
+size_t mounts_count_idmapped(const struct plan *plan)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		n += mounts_is_idmapped(plan, i);
+	return n;
+}
+
+/* ---- the steps ---- */
+
+static const struct plan_mount *find_at(const struct plan *plan, const char *path, size_t *ret_index)
 {
 	for (size_t i = 0; i < plan->n_mounts; i++) {
-		const struct plan_mount *mount = &plan->mounts[i];
-		int s;
+		_cleanup_free_ char *clean = place_clean(plan->mounts[i].destination);
 
-		if (!plan->mounts_exact && is_base(mount->destination))
-			continue;
-		s = place(m, plan, i, root_fd, groups, err);
-		if (s == 0 && plan->mounts_exact && same_path(mount->destination, "/dev") && !strcmp(mount->type, "tmpfs"))
-			s = devnodes_make(plan, root_fd, err);
-		if (s < 0)
-			return s;
+		if (!strcmp(clean, path)) {
+			*ret_index = i;
+			return &plan->mounts[i];
+		}
 	}
+	return NULL;
+}
+
+static bool is_base(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(bases); i++)
+		if (!strcmp(path, bases[i].mount.destination))
+			return true;
+	return false;
+}
+
+static unsigned long default_flags(const struct plan *plan, const struct plan_mount *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (!plan->mounts_exact && is_type(m, types[i].type))
+			return types[i].flags;
 	return 0;
 }
 
-static int protect_readonly(int root_fd, const char *path)
+static int add_step(struct mounts *m, const struct plan_mount *mount, size_t index, struct error *err)
 {
-	_cleanup_close_ int place_fd = path_open_in_root(root_fd, path, O_PATH, 0), fd = -1;
-	int s;
+	struct mount_step *s = &m->steps[m->n];
 
-	if (place_fd < 0)
-		return place_fd == -ENOENT ? 0 : place_fd;
-	fd = mountfd_clone(place_fd, "", true);
-	s = fd < 0 ? fd : mountfd_set(fd, MOUNT_ATTR_RDONLY, 0, true);
-	return s < 0 ? s : mountfd_move(fd, place_fd);
+	*s = (struct mount_step){ .mount = mount, .index = index, .source = -1 };
+	if (mount_options_parse(mount->options, default_flags(m->plan, mount), &s->options, err) < 0)
+		return error_prefix(err, "mounts[%zu].options", index);
+	s->path = place_clean(mount->destination);
+	s->bind = is_bind(mount, &s->options);
+	s->idmapped = is_idmapped(mount, &s->options);
+	m->n++;
+	return 0;
 }
 
-/* What covers a masked path: a first mount of each kind is made, then copied. */
-struct masks {
-	int file, folder; /* -1: not yet */
-};
-
-/* The mask of files: the container's null device, which must be one. */
-static int open_null(int root_fd)
+static int list_steps(struct mounts *m, struct error *err)
 {
-	_cleanup_close_ int null = path_open_beneath(root_fd, "dev/null", O_PATH | O_NOFOLLOW, 0);
-	struct stat st;
+	const struct plan *plan = m->plan;
+	int r = 0;
 
-	if (null < 0)
-		return null;
-	if (fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-		return -ENODEV;
-	return mountfd_clone(null, "", false);
-}
+	m->steps = xcalloc(plan->n_mounts + ARRAY_LEN(bases), sizeof *m->steps);
+	for (size_t i = 0; r == 0 && !plan->mounts_exact && i < ARRAY_LEN(bases); i++) {
+		size_t index = SIZE_MAX;
+		const struct plan_mount *own = find_at(plan, bases[i].mount.destination, &index);
 
-static int open_empty_folder(void)
-{
-	_cleanup_close_ int fs = mountfd_fs_open("tmpfs");
-	int s = fs < 0 ? fs : mountfd_fs_set(fs, "mode", "0555");
-
-	return s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-}
-
-static int protect_masked(int root_fd, const char *path, struct masks *masks)
-{
-	_cleanup_close_ int place_fd = path_open_in_root(root_fd, path, O_PATH, 0), copy = -1;
-	struct stat st;
-	bool folder;
-	int *mask, s;
-
-	if (place_fd < 0)
-		return place_fd == -ENOENT ? 0 : place_fd;
-	if (fstat(place_fd, &st) < 0)
-		return -errno;
-	folder = S_ISDIR(st.st_mode);
-	mask = folder ? &masks->folder : &masks->file;
-	if (*mask >= 0) {
-		copy = mountfd_clone(*mask, "", false); /* of a mount in place: detached ones cannot be copied */
-		return copy < 0 ? copy : mountfd_move(copy, place_fd);
+		if (own || !(bases[i].needs & ~plan->namespaces))
+			r = add_step(m, own ? own : &bases[i].mount, index, err);
 	}
-	*mask = folder ? open_empty_folder() : open_null(root_fd);
-	s = *mask < 0 ? *mask : mountfd_set(*mask, MOUNT_ATTR_RDONLY, 0, false);
-	return s < 0 ? s : mountfd_move(*mask, place_fd);
+	for (size_t i = 0; r == 0 && i < plan->n_mounts; i++) {
+		_cleanup_free_ char *path = place_clean(plan->mounts[i].destination);
+
+		if (plan->mounts_exact || !is_base(path))
+			r = add_step(m, &plan->mounts[i], i, err);
+	}
+	return r;
 }
 
-int mounts_protect(const struct plan *plan, int root_fd, struct error *err)
-{
-	struct masks masks = { -1, -1 };
-	int s = 0;
+/* ---- sources ---- */
 
-	strv_foreach(path, plan->readonly_paths) {
-		s = protect_readonly(root_fd, path);
-		if (s < 0)
-			return error_set(err, -s, "readonly_paths: %s: %s", path, strerror(-s));
-	}
-	strv_foreach(path, plan->masked_paths) {
-		s = protect_masked(root_fd, path, &masks);
-		if (s < 0) {
-			(void)error_set(err, -s, "masked_paths: %s: %s", path, strerror(-s));
-			break;
+/* MS_PRIVATE, MS_SLAVE or MS_SHARED: what the host's mounts are to be to this namespace's, as runc understands the
+ * root's propagation. A mount that asks for being a slave needs the host's to be its masters. */
+static unsigned long host_propagation(const struct mounts *m)
+{
+	unsigned long root = m->plan->root.propagation ? mount_propagation(m->plan->root.propagation) : 0;
+
+	if (root & (MS_SLAVE | MS_SHARED))
+		return root & (MS_SLAVE | MS_SHARED);
+	for (size_t i = 0; !root && i < m->n; i++)
+		for (size_t j = 0; m->steps[i].bind && j < m->steps[i].options.n_propagation; j++)
+			if (m->steps[i].options.propagation[j] & (MS_SLAVE | MS_SHARED))
+				return MS_SLAVE;
+	return MS_PRIVATE;
+}
+
+static int set_host_propagation(unsigned long flag, struct error *err)
+{
+	return mount(NULL, "/", NULL, MS_REC | flag, NULL) < 0 ? error_sys(err, "cannot make the mounts private") : 0;
+}
+
+static int open_source(const struct mounts *m, struct mount_step *s, struct error *err)
+{
+	const struct mount_options *o = &s->options;
+	bool recursive = o->recursive || (!o->bind && !m->plan->mounts_exact);
+	int fd;
+
+	if (o->copy_symlink) {
+		char target[PATH_MAX];
+		ssize_t n = readlink(s->mount->source, target, sizeof target - 1);
+
+		if (n >= 0) {
+			s->link = xstrndup(target, (size_t)n);
+			return 0;
 		}
 	}
-	close_cleanup(&masks.file);
-	close_cleanup(&masks.folder);
-	return s < 0 ? s : 0;
+	fd = mountfd_clone_at(AT_FDCWD, s->mount->source, recursive, o->source_nofollow);
+	/* In a user namespace mounts below may be locked to the copied one and have to come along. */
+	if (fd == -EINVAL && !recursive && plan_has_userns(m->plan))
+		fd = mountfd_clone_at(AT_FDCWD, s->mount->source, true, o->source_nofollow);
+	if (fd < 0)
+		return error_set(err, -fd, "mounts[%zu].source: %s: %s", s->index, s->mount->source, strerror(-fd));
+	s->source = fd;
+	return 0;
+}
+
+int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
+{
+	unsigned long host;
+	int r;
+
+	*ret = (struct mounts){ .plan = plan };
+	r = list_steps(ret, err);
+	if (r < 0)
+		return r;
+	host = host_propagation(ret);
+	if (host != MS_SHARED)
+		r = set_host_propagation(host, err);
+	for (size_t i = 0; r == 0 && i < ret->n; i++)
+		if (ret->steps[i].bind && !ret->steps[i].idmapped)
+			r = open_source(ret, &ret->steps[i], err);
+	if (r == 0 && host == MS_SHARED) /* the copies are the host's peers by now; nothing else may be */
+		r = set_host_propagation(MS_PRIVATE, err);
+	return r;
+}
+
+int mounts_adopt(struct mounts *m, size_t nth, int fd, struct error *err)
+{
+	size_t index = 0;
+
+	for (; index < m->plan->n_mounts; index++)
+		if (mounts_is_idmapped(m->plan, index) && nth-- == 0)
+			break;
+	for (size_t i = 0; i < m->n; i++)
+		if (m->steps[i].index == index && m->steps[i].source < 0) {
+			m->steps[i].source = fd;
+			return 0;
+		}
+	(void)close(fd);
+	return error_set(err, EPROTO, "more idmapped mounts than asked for");
+}
+
+/* ---- placing ---- */
+
+/* What mount_setattr has to do to a mount: in the case of a tree, once for its top and once for all of it. */
+static int set_attributes(int fd, const struct mount_options *o, bool all_recursive)
+{
+	int r = mountfd_set(fd, o->set, o->clear, all_recursive);
+
+	if (r == 0)
+		r = mountfd_set(fd, o->rec_set, o->rec_clear, true);
+	return r;
+}
+
+static int set_propagation(int fd, const struct mount_options *o)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < o->n_propagation; i++)
+		r = mountfd_propagate(fd, o->propagation[i]);
+	return r;
+}
+
+/* Whether the words are already true of a mount that nobody shares. */
+static bool is_private_anyway(const struct mounts *m, const struct mount_options *o)
+{
+	for (size_t i = 0; i < o->n_propagation; i++)
+		if (!(o->propagation[i] & MS_PRIVATE))
+			return false;
+	return o->n_propagation == 0 || host_propagation(m) == MS_PRIVATE;
+}
+
+static int open_place(const struct making *k, const struct mount_step *s, bool file, struct error *err)
+{
+	bool kernels = is_type(s->mount, "proc") || is_type(s->mount, "sysfs");
+	struct place want = { .file = file, .nofollow = s->options.target_nofollow,
+		.strict = (!s->bind && kernels) || place_within(s->path, "/proc") || is_base(s->path) };
+	int fd;
+
+	if (want.strict && strncmp(s->path, "/proc/", 6) == 0 && s->bind) { /* nothing can be made there */
+		fd = path_open_beneath(k->root, s->path + 1, O_PATH, 0);
+		return fd >= 0 ? fd : error_set(err, -fd, "destination: %s: %s", s->path, strerror(-fd));
+	}
+	fd = place_open(k->root, s->path, want, err);
+	return fd >= 0 ? fd : error_prefix(err, "destination");
+}
+
+static int refuse_false_proc(int source, struct error *err)
+{
+	struct statfs fs;
+
+	if (fstatfs(source, &fs) < 0)
+		return error_sys(err, "source");
+	return fs.f_type == PROC_SUPER_MAGIC ? 0 :
+		error_set(err, EPERM, "destination: /proc: only a procfs may be there");
+}
+
+/* crun's copy-symlink: the link itself, not what it points to. */
+static int place_link(const struct making *k, const struct mount_step *s, struct error *err)
+{
+	_cleanup_free_ char *folder = xstrdup(s->path);
+	char *slash = strrchr(folder, '/'), now[PATH_MAX];
+	_cleanup_close_ int parent = -1;
+	ssize_t n;
+
+	*slash = '\0';
+	parent = mounts_make_dir(k->root, folder[0] ? folder : "/", err);
+	if (parent < 0)
+		return error_prefix(err, "destination");
+	if (symlinkat(s->link, parent, slash + 1) == 0)
+		return 0;
+	n = readlinkat(parent, slash + 1, now, sizeof now);
+	return n >= 0 && (size_t)n == strlen(s->link) && !memcmp(now, s->link, (size_t)n) ? 0 :
+		error_set(err, EEXIST, "destination: %s: exists and is not the same symbolic link", s->path);
+}
+
+static int place_bind(struct making *k, struct mount_step *s, struct error *err)
+{
+	_cleanup_close_ int target = -1;
+	struct stat st;
+	int r;
+
+	if (s->link)
+		return place_link(k, s, err);
+	if (s->source < 0)
+		return error_set(err, EPROTO, "source: the idmapped copy is missing");
+	if (fstat(s->source, &st) < 0)
+		return error_sys(err, "source");
+	if (!strcmp(s->path, "/proc") && refuse_false_proc(s->source, err) < 0)
+		return -err->code;
+	r = set_attributes(s->source, &s->options, !k->m->plan->mounts_exact);
+	if (r == 0 && !is_private_anyway(k->m, &s->options))
+		r = set_propagation(s->source, &s->options);
+	if (r < 0)
+		return error_set(err, -r, "options: cannot be had for %s: %s", s->mount->source, strerror(-r));
+	target = open_place(k, s, !S_ISDIR(st.st_mode), err);
+	if (target < 0)
+		return target;
+	r = mountfd_move(s->source, target);
+	if (r < 0)
+		return error_set(err, -r, "cannot bind to %s: %s", s->path, strerror(-r));
+	close_cleanup(&s->source);
+	s->source = -1;
+	return 0;
+}
+
+/* sysfs belongs to a network namespace: a user namespace that has none of its own is shown the host's, read-only. */
+static int bind_host_sys(int target)
+{
+	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, "/sys", true);
+	int r = fd < 0 ? fd : mountfd_set(fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			MOUNT_ATTR_NOEXEC, 0, true);
+
+	return r < 0 ? r : mountfd_move(fd, target);
+}
+
+/* The options of the file system itself, with what this plan adds to them. */
+static char *full_data(const struct making *k, const struct mount_step *s)
+{
+	const struct plan *plan = k->m->plan;
+	const char *data = s->options.data, *comma = data[0] ? "," : "";
+
+	if (s->index == SIZE_MAX && is_type(s->mount, "devpts") && devnodes_have_tty_group(plan))
+		return xasprintf("%s%sgid=5", data, comma);
+	if (plan->mount_label && !is_type(s->mount, "proc") && !is_type(s->mount, "sysfs"))
+		return xasprintf("%s%scontext=\"%s\"", data, comma, plan->mount_label);
+	return NULL;
+}
+
+static int go_to(struct making *k, int fd)
+{
+	if (k->cwd == fd)
+		return 0;
+	k->cwd = fchdir(fd) == 0 ? fd : -1;
+	return k->cwd < 0 ? -errno : 0;
+}
+
+static int mount_here(struct making *k, const struct mount_step *s, int folder, const char *name)
+{
+	_cleanup_free_ char *more = full_data(k, s);
+	const struct mount_options *o = &s->options;
+	unsigned long flags = o->flags & ~(s->late_read_only ? (unsigned long)MS_RDONLY : 0);
+	const char *source = s->mount->source && *s->mount->source ? s->mount->source : s->mount->type;
+	int r = go_to(k, folder);
+
+	if (r < 0)
+		return r;
+	if (o->remount)
+		flags |= MS_REMOUNT | (o->bind ? MS_BIND : 0);
+	return mount(source, name, s->mount->type, flags, more ? more : o->data) < 0 ? -errno : 0;
+}
+
+/* A name right in our own tmpfs at /dev: nobody else can put a link there. */
+static const char *name_in_dev(const struct making *k, const struct mount_step *s)
+{
+	const char *name = k->dev >= 0 && !strncmp(s->path, "/dev/", 5) ? s->path + 5 : NULL;
+
+	return name && !strchr(name, '/') && !s->options.remount && !is_cgroup(s->mount) ? name : NULL;
+}
+
+static int mount_in_dev(struct making *k, const struct mount_step *s, const char *name, struct error *err)
+{
+	int r;
+
+	if (mkdirat(k->dev, name, 0755) < 0 && errno != EEXIST)
+		return error_sys(err, "destination: cannot make %s", s->path);
+	r = mount_here(k, s, k->dev, name);
+	return r < 0 ? error_set(err, -r, "cannot mount %s on %s: %s", s->mount->type, s->path, strerror(-r)) : 0;
+}
+
+static int mount_groups(struct making *k, const struct mount_step *s, int target, struct error *err)
+{
+	if (!k->have_groups) {
+		int r = k->m->groups ? k->m->groups(k->m->groups_arg, &k->groups, err)
+			: error_set(err, EOPNOTSUPP, "type: cgroup: no control group");
+
+		if (r < 0)
+			return r;
+		k->have_groups = true;
+	}
+	k->cwd = -1;
+	return cgroupfs_mount(target, k->groups, s->options.flags, k->m->plan->namespaces & PLAN_NS(CGROUP), err);
+}
+
+/* What mount(2) cannot do: propagation and recursive words, once it is mounted. And what the image has there. */
+static int finish_filesystem(struct making *k, const struct mount_step *s, int below, struct error *err)
+{
+	const struct mount_options *o = &s->options;
+	bool attributes = o->rec_set | o->rec_clear, shared = !is_private_anyway(k->m, o);
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!attributes && !shared && !o->copy_up)
+		return 0;
+	fd = open_place(k, s, false, err);
+	if (fd < 0)
+		return fd;
+	if (o->copy_up && copytree(below, fd, err) < 0)
+		return error_prefix(err, "options: tmpcopyup");
+	r = attributes ? mountfd_set(fd, o->rec_set, o->rec_clear, true) : 0;
+	if (r == 0 && shared)
+		r = set_propagation(fd, o);
+	return r < 0 ? error_set(err, -r, "options: cannot be had for %s: %s", s->path, strerror(-r)) : 0;
+}
+
+static int place_filesystem(struct making *k, struct mount_step *s, struct error *err)
+{
+	const char *name = name_in_dev(k, s);
+	_cleanup_close_ int target = -1;
+	int r;
+
+	s->late_read_only = s->options.flags & MS_RDONLY && !s->options.remount &&
+		(is_type(s->mount, "tmpfs") || !strcmp(s->path, "/dev"));
+	if (name && !s->options.copy_up) {
+		r = mount_in_dev(k, s, name, err);
+		return r < 0 ? r : finish_filesystem(k, s, -1, err);
+	}
+	target = open_place(k, s, false, err);
+	if (target < 0)
+		return target;
+	if (is_cgroup(s->mount))
+		return mount_groups(k, s, target, err);
+	r = mount_here(k, s, target, ".");
+	k->cwd = -1; /* its descriptor is about to be closed */
+	if (r == -EPERM && is_type(s->mount, "sysfs"))
+		r = bind_host_sys(target);
+	if (r < 0)
+		return error_set(err, -r, "cannot mount %s on %s: %s", s->mount->type, s->path, strerror(-r));
+	return finish_filesystem(k, s, target, err);
+}
+
+/* Nodes go into a /dev of our own, at once: later mounts may lie on them. Those made in a bind would be the host's. */
+static int fill_dev(struct making *k, const struct mount_step *s, struct error *err)
+{
+	if (strcmp(s->path, "/dev") || s->options.remount)
+		return 0;
+	close_cleanup(&k->dev);
+	k->dev = -1;
+	if (s->bind || !is_type(s->mount, "tmpfs"))
+		return 0;
+	k->dev = path_open_beneath(k->root, "dev", O_PATH | O_DIRECTORY, 0);
+	if (k->dev < 0)
+		return error_set(err, -k->dev, "/dev: %s", strerror(-k->dev));
+	return devnodes_make_usual(k->m->plan, k->root, k->dev, err);
+}
+
+static int make_all(struct making *k, struct error *err)
+{
+	bool nodes = true; /* wanted outside of our /dev too */
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k->m->n; i++) {
+		struct mount_step *s = &k->m->steps[i];
+
+		r = s->bind ? place_bind(k, s, err) : place_filesystem(k, s, err);
+		if (r < 0 && s->index != SIZE_MAX)
+			return error_prefix(err, "mounts[%zu]", s->index);
+		if (r == 0)
+			r = fill_dev(k, s, err);
+		if (s->bind && !strcmp(s->path, "/dev"))
+			nodes = false;
+	}
+	return r == 0 && nodes ? devnodes_make_others(k->m->plan, k->root, k->dev >= 0, err) : r;
+}
+
+int mounts_make(struct mounts *m, int root_fd, struct error *err)
+{
+	struct making k = { .m = m, .root = root_fd, .dev = -1, .cwd = -1 };
+	int r = make_all(&k, err);
+
+	close_cleanup(&k.dev);
+	return r;
+}
+
+int mounts_finish(const struct mounts *m, int root_fd, struct error *err)
+{
+	struct making k = { .m = (struct mounts *)(uintptr_t)m, .root = root_fd };
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mount_step *s = &m->steps[i];
+		_cleanup_close_ int fd = -1;
+		int r;
+
+		if (!s->late_read_only)
+			continue;
+		fd = open_place(&k, s, false, err);
+		r = fd < 0 ? fd : mountfd_set(fd, MOUNT_ATTR_RDONLY, 0, false);
+		if (fd < 0)
+			return error_prefix(err, "mounts[%zu]", s->index);
+		if (r < 0)
+			return error_set(err, -r, "mounts[%zu].options: ro: %s", s->index, strerror(-r));
+	}
+	return 0;
 }

@@ -2,32 +2,45 @@
 #ifndef BIVALVE_CONTAINER_MOUNTS_H
 #define BIVALVE_CONTAINER_MOUNTS_H
 
+#include "container-backend/places.h"
 #include "runtime/model/plan.h"
 
 /*
  * What is mounted beneath the container's root. Every place is opened beneath the root's descriptor with openat2, so a
  * symbolic link in the image leads nowhere but into the image.
  */
+struct mount_step;
 struct mounts {
-	int *sources;    /* detached copies of the bind mounts' sources, -1 for other types */
+	const struct plan *plan;
+	struct mount_step *steps; /* in the order of mounting */
 	size_t n;
+	/* Asked for when the first cgroup mount is due: joins the control group and says what cgroupfs_list() found. The
+	 * parent may still be making the group until then. */
+	int (*groups)(void *arg, const char **ret_list, struct error *err);
+	void *groups_arg;
 };
 
-/* Refuses unknown types and options, relative paths and missing sources, naming the field. */
+/* Refuses unknown types and options, bad paths and missing sources, naming the field. */
 int mounts_check(const struct plan *plan, struct error *err);
-/* Copies the sources of the bind mounts, with the identity that may reach them. */
+/*
+ * Makes the mounts of this namespace private (or slaves, as the plan's propagation wants) and copies the sources of the
+ * bind mounts, with the identity that may reach them.
+ */
 int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err);
-/* /proc, /dev with its nodes and /sys, or what the plan has in their places. */
-int mounts_base(const struct mounts *m, const struct plan *plan, int root_fd, struct error *err);
-/* The plan's other mounts (all of them, with mounts_exact), in order. Those of type cgroup show what cgroupfs_list() found. */
-int mounts_plan(const struct mounts *m, const struct plan *plan, int root_fd, const char *groups, struct error *err);
+/* How many sources the parent has to give, idmapped, by mounts_adopt in the order of plan.mounts. */
+size_t mounts_count_idmapped(const struct plan *plan);
+/* Whether the parent has to idmap the source of this mount. */
+bool mounts_is_idmapped(const struct plan *plan, size_t i);
+/* Takes the detached, idmapped copy of the nth of those sources. */
+int mounts_adopt(struct mounts *m, size_t nth, int fd, struct error *err);
+/* Mounts everything: the base that every container has (unless mounts_exact), then the plan's in order, with the nodes
+ * in /dev. Changes the working folder. */
+int mounts_make(struct mounts *m, int root_fd, struct error *err);
+/* Makes read-only what had to be written to until now (tmpfs, /dev). */
+int mounts_finish(const struct mounts *m, int root_fd, struct error *err);
 bool mounts_need_cgroup(const struct plan *plan);
-/* Read-only and masked paths. */
-int mounts_protect(const struct plan *plan, int root_fd, struct error *err);
 
-/* Opens the folder path beneath the root (O_PATH), making what is missing. The caller prefixes the error. */
-int mounts_make_dir(int root_fd, const char *path, struct error *err);
-/* Opens the file path beneath the root (O_PATH), making it (empty) and its folders when missing. */
-int mounts_make_file(int root_fd, const char *path, struct error *err);
+/* protect.c: read-only and masked paths. */
+int mounts_protect(const struct plan *plan, int root_fd, struct error *err);
 
 #endif

@@ -27,6 +27,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
 #include "container-backend/rootfs.h"
 #include "runtime/base/alloc.h"
@@ -39,8 +40,6 @@ int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 
 	*ret = (struct rootfs){ .fd = -1, .dir = -1, .stage = -1, .n = n, .lowers = xcalloc(n, sizeof *ret->lowers),
 		.idmapped = xcalloc(n, sizeof *ret->idmapped) };
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return error_sys(err, "cannot make the mounts private");
 	for (size_t i = 0; i < n; i++) {
 		ret->lowers[i] = open(plan->root.lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (ret->lowers[i] < 0)
@@ -267,22 +266,32 @@ static int cover_initramfs(struct error *err)
 {
 	static const char *const mounts[] = { "/dev", "/proc", "/sys", "/run", "/tmp" };
 
+	/* Moved first, since it may be below one of them; until the chroot "/proc" is still the old one's. */
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+		return error_sys(err, "root: cannot cover the old one");
 	for (size_t i = 0; i < ARRAY_LEN(mounts); i++)
 		(void)umount2(mounts[i], MNT_DETACH | UMOUNT_NOFOLLOW); /* not mounted: nothing to hide */
-	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
-		return error_sys(err, "root: cannot cover the initramfs");
-	return 0;
+	return chroot(".") < 0 ? error_sys(err, "root: cannot cover the old one") : 0;
 }
 
-int rootfs_enter(const struct rootfs *r, struct error *err)
+/* Private and slave it is by where it came from; pivot_root takes no shared one, so that has to wait until now. */
+static int propagate(const struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	unsigned long flag = plan->root.propagation ? mount_propagation(plan->root.propagation) : 0;
+	int s = flag & (MS_SHARED | MS_UNBINDABLE) ? mountfd_propagate(r->fd, flag) : 0;
+
+	return s < 0 ? error_set(err, -s, "root.propagation: %s: %s", plan->root.propagation, strerror(-s)) : 0;
+}
+
+int rootfs_enter(const struct rootfs *r, const struct plan *plan, struct error *err)
 {
 	if (fchdir(r->fd) < 0)
 		return error_sys(err, "root");
-	if (syscall(SYS_pivot_root, ".", ".") == 0) {
+	if (!plan->no_pivot && syscall(SYS_pivot_root, ".", ".") == 0) {
 		/* The old root lies over the new one now, which "." is: unmounting takes the upper of the two. */
 		if (umount2(".", MNT_DETACH) < 0)
 			return error_sys(err, "root: cannot let go of the old one");
-	} else if (errno != EINVAL) {
+	} else if (!plan->no_pivot && errno != EINVAL) {
 		return error_sys(err, "root: pivot_root");
 	} else {
 		int s = cover_initramfs(err);
@@ -290,5 +299,5 @@ int rootfs_enter(const struct rootfs *r, struct error *err)
 		if (s < 0)
 			return s;
 	}
-	return chdir("/") < 0 ? error_sys(err, "root") : 0;
+	return chdir("/") < 0 ? error_sys(err, "root") : propagate(r, plan, err);
 }

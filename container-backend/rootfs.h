@@ -15,7 +15,7 @@ struct rootfs {
 	bool seal;            /* read-only once everything is mounted */
 };
 
-/* Makes all mounts private and opens the lowers, with the identity that may reach them. */
+/* Opens the lowers or the root's directory, with the identity that may reach them. */
 int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err);
 /* Replaces lower i by an idmapped copy of it; takes the fd. */
 void rootfs_adopt(struct rootfs *r, size_t i, int fd);
@@ -23,7 +23,7 @@ void rootfs_adopt(struct rootfs *r, size_t i, int fd);
 int rootfs_mount(struct rootfs *r, const struct plan *plan, struct error *err);
 /* Read-only from now on, if the plan says so. */
 int rootfs_seal(const struct rootfs *r, struct error *err);
-/* Makes it "/" and lets go of everything outside. */
-int rootfs_enter(const struct rootfs *r, struct error *err);
+/* Makes it "/" and lets go of everything outside; its propagation. */
+int rootfs_enter(const struct rootfs *r, const struct plan *plan, struct error *err);
 
 #endif

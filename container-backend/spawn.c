@@ -89,15 +89,33 @@ static int send_lowers(struct spawn *s, struct error *err)
 	return r;
 }
 
+/* The sources whose owners are seen through maps, which takes our rights over their file systems. */
+static int send_mounts(struct spawn *s, struct error *err)
+{
+	const struct plan *plan = s->request->plan;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->n_mounts; i++) {
+		_cleanup_close_ int fd = -1;
+
+		if (!mounts_is_idmapped(plan, i))
+			continue;
+		fd = idmap_mount(plan, &plan->mounts[i], s->pid, err);
+		r = fd < 0 ? error_prefix(err, "mounts[%zu]", i) : send_message(s, CHILD_MOUNT, &fd, 1, err);
+	}
+	return r;
+}
+
 static int give_maps(struct spawn *s, struct error *err)
 {
-	int r;
+	bool userns = s->request->plan->namespaces & PLAN_NS(USER);
+	int r = userns ? idmap_write(s->request->plan, s->pid, err) : 0;
 
-	if (!(s->request->plan->namespaces & PLAN_NS(USER)))
-		return 0;
-	r = idmap_write(s->request->plan, s->pid, err);
 	if (r == 0)
-		r = send_lowers(s, err);
+		r = send_mounts(s, err);
+	if (r < 0 || !userns)
+		return r;
+	r = send_lowers(s, err);
 	return r < 0 ? r : send_message(s, CHILD_MAPS, NULL, 0, err);
 }
 

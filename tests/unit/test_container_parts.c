@@ -15,6 +15,7 @@
 #include "container-backend/mount_options.h"
 #include "container-backend/mounts.h"
 #include "container-backend/program.h"
+#include "container-backend/sysctls.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/rlimits.h"
@@ -25,28 +26,104 @@
 
 #define WORDS(...) (char *[]){ __VA_ARGS__, NULL }
 
+/* What some words come to. */
+static const struct {
+	char **words;
+	unsigned long flags;
+	uint64_t set, clear, rec_set, rec_clear;
+	const char *data;
+} option_cases[] = {
+	{ WORDS("ro", "nosuid", "size=1m", "mode=1777"), MS_RDONLY | MS_NOSUID, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0,
+		0, 0, "size=1m,mode=1777" },
+	{ WORDS("ro", "rw"), 0, 0, MOUNT_ATTR_RDONLY, 0, 0, "" },
+	{ WORDS("rw", "ro"), MS_RDONLY, MOUNT_ATTR_RDONLY, 0, 0, 0, "" },
+	{ WORDS("noatime"), MS_NOATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME, 0, 0, "" },
+	{ WORDS("noatime", "strictatime"), MS_STRICTATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME, 0, 0, "" },
+	{ WORDS("noatime", "atime"), 0, 0, MOUNT_ATTR__ATIME, 0, 0, "" },
+	{ WORDS("relatime"), MS_RELATIME, 0, MOUNT_ATTR__ATIME, 0, 0, "" },
+	{ WORDS("rro", "rnosuid", "rsuid"), 0, 0, 0, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, "" },
+	{ WORDS("rnoatime", "rrelatime"), 0, 0, 0, 0, MOUNT_ATTR__ATIME, "" },
+	{ WORDS("nosymfollow", "nodiratime", "rsymfollow"), MS_NOSYMFOLLOW | MS_NODIRATIME,
+		MOUNT_ATTR_NOSYMFOLLOW | MOUNT_ATTR_NODIRATIME, 0, 0, MOUNT_ATTR_NOSYMFOLLOW, "" },
+	{ WORDS("sync", "dirsync", "mand", "nomand", "defaults"), MS_SYNCHRONOUS | MS_DIRSYNC, 0, 0, 0, 0, "" },
+	{ WORDS("rsync", "rdefaults"), 0, 0, 0, 0, 0, "rsync,rdefaults" },
+	{ WORDS("context=\"a:b:c0,c1\"", "mode=1,size=2"), 0, 0, 0, 0, 0, "context=\"a:b:c0,c1\",mode=1,size=2" },
+};
+
 static void test_options(void)
 {
 	struct mount_options o;
 	struct error err;
 
-	ok(mount_options_parse(WORDS("ro", "nosuid", "size=1m", "mode=1777"), 0, &o, &err) == 0 &&
-			o.flags == (MS_RDONLY | MS_NOSUID) && !strcmp(o.data, "size=1m,mode=1777") &&
-			o.set == (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID) && !o.clear, "flags and data are told apart");
-	ok(mount_options_parse(WORDS("ro", "rw"), MS_NODEV, &o, &err) == 0 && o.flags == MS_NODEV && !o.set &&
-			o.clear == MOUNT_ATTR_RDONLY, "the last word wins");
-	ok(mount_options_parse(WORDS("rw", "ro"), 0, &o, &err) == 0 && o.set == MOUNT_ATTR_RDONLY && !o.clear,
-			"either way");
-	ok(mount_options_parse(WORDS("noatime"), 0, &o, &err) == 0 && o.set == MOUNT_ATTR_NOATIME &&
-			o.clear == MOUNT_ATTR__ATIME, "access times are a field, not a bit");
-	ok(mount_options_parse(NULL, MS_NOEXEC, &o, &err) == 0 && o.flags == MS_NOEXEC && o.recursive,
-			"no words at all");
-	ok(mount_options_parse(WORDS("bind"), 0, &o, &err) == 0 && !o.recursive, "bind: not what is below");
-	ok(mount_options_parse(WORDS("rbind", "rprivate"), 0, &o, &err) == 0 && o.recursive && !o.data[0],
-			"rbind, rprivate: as it is anyway");
-	ok(mount_options_parse(WORDS("shared"), 0, &o, &err) == -EINVAL, "shared: %s", err.message);
-	ok(mount_options_parse(WORDS("size=1,mode=2"), 0, &o, &err) == -EINVAL, "two in one: %s", err.message);
+	for (size_t i = 0; i < ARRAY_LEN(option_cases); i++) {
+		ok(mount_options_parse(option_cases[i].words, 0, &o, &err) == 0 && o.flags == option_cases[i].flags &&
+				o.set == option_cases[i].set && o.clear == option_cases[i].clear &&
+				o.rec_set == option_cases[i].rec_set && o.rec_clear == option_cases[i].rec_clear &&
+				!strcmp(o.data, option_cases[i].data), "%s, …", option_cases[i].words[0]);
+		mount_options_release(&o);
+	}
+	ok(mount_options_parse(WORDS("suid"), MS_NOSUID | MS_NODEV, &o, &err) == 0 && o.flags == MS_NODEV,
+			"a word takes away what holds without it");
+	mount_options_release(&o);
+	ok(mount_options_parse(NULL, MS_NOEXEC, &o, &err) == 0 && o.flags == MS_NOEXEC && !o.bind, "no words at all");
+	mount_options_release(&o);
+	ok(mount_options_parse(WORDS("rbind", "rslave", "shared"), 0, &o, &err) == 0 && o.bind && o.recursive &&
+			o.n_propagation == 2 && o.propagation[0] == (MS_SLAVE | MS_REC) &&
+			o.propagation[1] == MS_SHARED, "propagation");
+	mount_options_release(&o);
+	ok(mount_options_parse(WORDS("rbind", "bind", "tmpcopyup", "ridmap", "remount"), 0, &o, &err) == 0 && o.bind &&
+			!o.recursive && o.copy_up && o.idmap && o.idmap_recursive && o.remount, "words for us");
+	mount_options_release(&o);
+	ok(mount_options_parse(WORDS("move"), 0, &o, &err) == -EINVAL, "move: %s", err.message);
 	ok(mount_options_parse(WORDS(""), 0, &o, &err) == -EINVAL, "empty: %s", err.message);
+	ok(mount_options_parse(WORDS("private", "private", "private", "private", "shared"), 0, &o, &err) == -EINVAL,
+			"too much of a thing: %s", err.message);
+}
+
+static void test_clean_paths(void)
+{
+	static const char *const cases[][2] = { { "/a/b", "/a/b" }, { "a//b/", "/a/b" }, { "/../..", "/" }, { "", "/" },
+		{ "/a/./b/../c", "/a/c" }, { "/..a/...", "/..a/..." }, { "../../etc", "/etc" }, { "/a/..", "/" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_free_ char *clean = place_clean(cases[i][0]);
+
+		ok(!strcmp(clean, cases[i][1]), "\"%s\" is %s", cases[i][0], clean);
+	}
+	ok(place_within("/proc", "/proc") && place_within("/proc/x", "/proc") && !place_within("/procx", "/proc"),
+			"within");
+}
+
+static void test_sysctls(void)
+{
+	const uint64_t all = PLAN_NS(IPC) | PLAN_NS(NET) | PLAN_NS(UTS);
+	const struct {
+		const char *key;
+		uint64_t namespaces;
+		int ret;
+	} cases[] = {
+		{ "kernel.shmmax", all, 0 }, { "kernel/shmmax", all, 0 }, { "kernel.sem", all, 0 },
+		{ "fs.mqueue.msg_max", all, 0 }, { "net.ipv4.ip_forward", all, 0 }, { "kernel.domainname", all, 0 },
+		{ "net/ipv4/conf/eno2.100/rp_filter", all, 0 },
+		{ "kernel.shmmax", all & ~PLAN_NS(IPC), -EPERM }, { "net.core.somaxconn", PLAN_NS(IPC), -EPERM },
+		{ "kernel.domainname", PLAN_NS(IPC), -EPERM }, { "kernel.hostname", all, -EINVAL },
+		{ "kernel.core_pattern", all, -EPERM }, { "kernel/core_pattern", all, -EPERM },
+		{ "kernel.shmmax+kernel.core_pattern", all, -EPERM }, { "kernel.shm_next_id", all, -EPERM },
+		{ "vm.overcommit_memory", all, -EPERM }, { "user.max_user_namespaces", all, -EPERM },
+		{ "net.ipv4.////kernel.core_pattern", all, 0 }, /* a name that there is not */
+		{ "net/../kernel/core_pattern", all, -EINVAL },
+		{ "net..ipv4", all, -EINVAL }, { "net.", all, -EINVAL }, { "", all, -EINVAL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct plan_pair pair = { (char *)(uintptr_t)cases[i].key, (char *)"1" };
+		struct plan plan = { .namespaces = cases[i].namespaces, .sysctls = &pair, .n_sysctls = 1 };
+		struct error err = { 0 };
+		int r = sysctls_check(&plan, &err);
+
+		ok(r == cases[i].ret && (r == 0 || !strncmp(err.message, "sysctls: ", 9)), "sysctl %s: %d %s",
+				cases[i].key, r, err.message);
+	}
 }
 
 static void test_mounts(void)
@@ -72,6 +149,23 @@ static void test_mounts(void)
 			-EINVAL, "mounts[0]: options" },
 		{ { .destination = "/a", .type = "tmpfs", .options = (char *[]){ "remount", NULL } }, -EINVAL,
 			"mounts[0]: options" },
+		{ { .destination = "/proc/sys", .type = "bind", .source = "/tmp" }, -EPERM, "mounts[0]: destination" },
+		{ { .destination = "/proc", .type = "tmpfs" }, -EPERM, "mounts[0]: destination: /proc" },
+	}, exact[] = {
+		{ { .destination = "a", .type = "tmpfs" }, 0, "" },
+		{ { .destination = "/a", .type = "ext4", .source = "/dev/x" }, 0, "" },
+		{ { .destination = "/a", .type = "none" }, -EINVAL, "mounts[0]: type" },
+		{ { .destination = "/a", .type = "none", .source = "/tmp", .options = WORDS("rbind", "rshared") }, 0, "" },
+		{ { .destination = "/a", .type = "../x" }, -EINVAL, "mounts[0]: type" },
+		{ { .destination = "/a", .type = "tmpfs", .options = WORDS("remount", "ro") }, 0, "" },
+		{ { .destination = "/a", .type = "proc", .options = WORDS("tmpcopyup") }, -EINVAL, "mounts[0]: options" },
+		{ { .destination = "/a", .type = "tmpfs", .options = WORDS("idmap") }, -EINVAL, "mounts[0]: options" },
+		{ { .destination = "/proc/cpuinfo", .type = "bind", .source = "/tmp" }, 0, "" },
+		{ { .destination = "/x/../proc/./sys", .type = "bind", .source = "/tmp" }, -EPERM,
+			"mounts[0]: destination: /proc/sys" },
+		{ { .destination = "/proc/cpuinfo", .type = "tmpfs" }, -EPERM, "mounts[0]: destination" },
+		{ { .destination = "proc", .type = "bind", .source = "/proc" }, 0, "" },
+		{ { .destination = "x/..", .type = "tmpfs" }, -EINVAL, "mounts[0]: destination" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -82,6 +176,23 @@ static void test_mounts(void)
 
 		ok(r == cases[i].ret && !strncmp(err.message, cases[i].text, strlen(cases[i].text)),
 				"mount %zu: %d %s", i, r, err.message);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(exact); i++) {
+		struct plan_mount m = exact[i].m;
+		struct plan plan = { .mounts = &m, .n_mounts = 1, .mounts_exact = true };
+		struct error err = { 0 };
+		int r = mounts_check(&plan, &err);
+
+		ok(r == exact[i].ret && !strncmp(err.message, exact[i].text, strlen(exact[i].text)),
+				"mount %zu of a bundle: %d %s", i, r, err.message);
+	}
+	{
+		struct plan_mount *many = xcalloc(10000, sizeof *many);
+		struct plan plan = { .mounts = many, .n_mounts = 10000, .mounts_exact = true };
+		struct error err = { 0 };
+
+		ok(mounts_check(&plan, &err) == -E2BIG && !strncmp(err.message, "mounts: 10000", 13), "%s", err.message);
+		free(many);
 	}
 }
 
@@ -157,6 +268,10 @@ static void test_devices(void)
 	ok(devnodes_check(&plan, &err) == 0, "a device: %s", err.message);
 	d.path = "dev/x";
 	ok(devnodes_check(&plan, &err) == -EINVAL, "relative: %s", err.message);
+	d = (struct plan_device){ .path = "/dev/x", .type = "x", .mode = 0666 };
+	ok(devnodes_check(&plan, &err) == -EINVAL, "type: %s", err.message);
+	d = (struct plan_device){ .path = "/dev/x", .type = "p", .mode = 0666, .uid = 7 };
+	ok(devnodes_check(&plan, &err) == 0, "a FIFO: %s", err.message);
 	d = (struct plan_device){ .path = "/dev/x", .major = 4096, .mode = 0666 };
 	ok(devnodes_check(&plan, &err) == -EINVAL, "number: %s", err.message);
 	d = (struct plan_device){ .path = "/dev/x", .major = 1, .minor = 3, .mode = 04755 };
@@ -231,9 +346,19 @@ static void test_places(int root)
 			symlinkat("loop", root, "loop") < 0)
 		abort();
 	fd = mounts_make_dir(root, "/out/deep", &err);
-	ok(fd < 0 && access("/etc/deep", F_OK) < 0, "a link out of the root leads nowhere: %s", err.message);
+	ok(fd >= 0 && fstatat(root, "etc/deep", &again, 0) == 0 && access("/etc/deep", F_OK) < 0, "a link out of the root leads into it: %s", err.message);
+	close_cleanup(&fd);
 	fd = mounts_make_dir(root, "/dangling/x", &err);
-	ok(fd < 0, "nor does a dangling one: %s", err.message);
+	ok(fd >= 0 && fstatat(root, "gone/by/x", &again, 0) == 0 && access("/gone", F_OK) < 0,
+			"a dangling one leads into the root: %s", err.message);
+	close_cleanup(&fd);
+	fd = place_open(root, "/dangling/y", (struct place){ .strict = true }, &err);
+	ok(fd == -ELOOP, "unless no link may be on the way: %s", err.message);
+	fd = place_open(root, "/dangling", (struct place){ .strict = true }, &err);
+	ok(fd == -ELOOP, "nor at its end: %s", err.message);
+	fd = place_open(root, "/strict/y", (struct place){ .strict = true, .file = true }, &err);
+	ok(fd >= 0 && fstatat(root, "strict/y", &again, 0) == 0 && S_ISREG(again.st_mode), "%s", err.message);
+	close_cleanup(&fd);
 	fd = mounts_make_dir(root, "/loop/x", &err);
 	ok(fd < 0, "nor a circle: %s", err.message);
 	fd = mounts_make_dir(root, "/p/s/file/x", &err);
@@ -304,6 +429,8 @@ int main(void)
 	if (!mkdtemp(dir) || (fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		abort();
 	test_options();
+	test_clean_paths();
+	test_sysctls();
 	test_mounts();
 	test_idmaps();
 	test_rlimits();
