@@ -18,7 +18,8 @@
  * control group is left, under the name that state.json already held. (A workload that is PID 1 itself, without our
  * init, can undo the tie; delete ends it.)
  *
- * Invariants: the group's name is on disk before the group is. delete works from state.json alone, any number of times,
+ * Invariants: the group's name and the process are on disk before the group is (on pure v2 the name alone: there the
+ * group comes first, and until the process is noted it ends with its maker). delete works from state.json alone, any number of times,
  * also for an instance whose create never came back.
  *
  * Not defended against: the kernel. A container shares it with the host; that is what the other shell is for.
@@ -247,7 +248,17 @@ static int name_group(struct instance *in, struct error *err)
 		return 0;
 	free(in->cgroup);
 	in->cgroup = xasprintf("bivalve-%s", in->id);
-	return instance_save(in, err);
+	return groups_of_host()->layout == CGROUP_V2 ? instance_save(in, err) : 0; /* elsewhere note_child() is in time */
+}
+
+/* The process goes to disk, and with it the group that it is about to get. */
+static int note_child(void *arg, pid_t pid, struct error *err)
+{
+	struct instance *in = arg;
+	int r = pid_start_time(pid, &in->pid_start);
+
+	in->pid = (uint64_t)pid;
+	return r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)pid, strerror(-r)) : instance_save(in, err);
 }
 
 static int container_delete(const struct instance *in, struct error *err);
@@ -263,7 +274,7 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	if (r == 0) {
 		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = groups_of_host(),
 			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
-			.detached = in->detached, .instance = in,
+			.detached = in->detached, .instance = in, .made = note_child, .made_arg = in,
 			/* Supervised by somebody else, or by nobody yet: it outlives us. */
 			.die_with_parent = !in->detached && in->supervisor == (uint64_t)getpid() };
 
@@ -271,15 +282,9 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	}
 	if (r < 0)
 		return r;
-	in->pid = (uint64_t)made.pid;
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
-	r = pid_start_time(made.pid, &in->pid_start);
-	if (r < 0)
-		r = error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)made.pid, strerror(-r));
-	else if (in->supervisor != (uint64_t)getpid()) /* one that dies with us need not be found after us */
-		r = instance_save(in, err);
-	if (r == 0 && in->detached)
+	if (in->detached)
 		r = container_release(&made.release_fd, err);
 	if (r < 0) {
 		(void)container_delete(in, NULL); /* the first error is the one to tell */

@@ -243,6 +243,8 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	r = clone_child(&s, err);
 	if (r == 0)
 		r = give_maps(&s, err);
+	if (r == 0 && request->made)
+		r = request->made(request->made_arg, s.pid, err);
 	if (r == 0)
 		r = give_groups(&s, err);
 	r = r == 0 ? await_child(&s, &result.console_fd, err) : prefer_childs_word(&s, r, err);

@@ -23,6 +23,9 @@ struct spawn_request {
 	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for
 	 * both directions. */
 	bool detached;
+	/* Called once the child exists, before its groups are made where that can wait (v1): to note both. NULL: no. */
+	int (*made)(void *arg, pid_t pid, struct error *err);
+	void *made_arg;
 	const struct instance *instance; /* for the hooks' state; NULL: what the plan says of it */
 };
 

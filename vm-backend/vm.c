@@ -333,6 +333,8 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = choose_engine(plan, in, &c, err);
 	if (r == 0)
 		r = await_machine(in, &c, err);
+	if (r == 0)
+		r = instance_save(in, err);
 	creation_release(&c);
 	if (r < 0)
 		(void)vm_delete(in, NULL); /* the first error is the one to tell */

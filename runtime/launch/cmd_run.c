@@ -38,7 +38,7 @@ static int run_supervised(const struct create_options *o, const struct plan *pla
 		struct error *err)
 {
 	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = plan->process.terminal, .pid_file = o->pid_file,
-		.keep = o->keep };
+		.keep = o->keep, .no_figures = true };
 	struct report report = { 0 };
 	int r;
 

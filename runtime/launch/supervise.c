@@ -273,10 +273,8 @@ static int after_start(struct watch *w, struct error *err)
 	struct error hook = { 0 };
 	int r;
 
-	if (!w->plan->bundle)
-		return 0;
-	r = instance_save_plan(&w->in, w->plan, err);
-	if (r < 0 || w->plan->hooks.n_poststart == 0)
+	r = instance_save_plan(&w->in, w->plan, err); /* says too that it runs: instance_load() */
+	if (r < 0 || !w->plan->bundle || w->plan->hooks.n_poststart == 0)
 		return r;
 	state = instance_oci_state(&w->in, INSTANCE_RUNNING, false);
 	if (hooks_run(w->plan, HOOK_POSTSTART, state, &hook) < 0)
@@ -321,8 +319,6 @@ static int create_and_start(struct watch *w, struct error *err)
 	if (r == 0)
 		r = w->backend->start(&w->in, err);
 	w->in.status = INSTANCE_RUNNING;
-	if (r == 0)
-		r = instance_save(&w->in, err); /* for `list` and `kill`, while the workload begins */
 	return r < 0 ? r : after_start(w, err);
 }
 
@@ -377,11 +373,13 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 		return r;
 	if (w->io->terminal)
 		console_attach(&w->console, w->in.live.console_fd);
-	(void)instance_sweep(run_dir); /* the dead of earlier launches, while the workload runs */
+	if (!w->plan->bundle)
+		(void)instance_sweep(run_dir); /* the dead of earlier launches, while the workload runs */
 	watch_run(w);
 	console_detach(&w->console);
 	w->report->wall_us = (clock_now_ns() - w->report->start_ns) / 1000;
-	w->backend->account(&w->in, w->report);
+	if (!w->io->no_figures)
+		w->backend->account(&w->in, w->report);
 	w->report->engine = xstrdup(w->in.engine);
 	w->report->engine_reason = xstrdup(w->in.engine_reason);
 	return conclude(w);
@@ -412,7 +410,7 @@ static void end(struct watch *w, bool ran)
 		w->in.status = INSTANCE_STOPPED;
 		r = instance_save(&w->in, &undo);
 	} else if (r == 0) {
-		r = path_remove_tree(AT_FDCWD, w->in.dir, &undo);
+		r = instance_remove_files(&w->in, &undo);
 	}
 	if (r < 0)
 		log_line(LOG_LEVEL_WARNING, "%s: not all could be removed: %s", w->plan->id, undo.message);

@@ -13,6 +13,7 @@ struct supervise_io {
 	size_t capture_max;
 	struct strbuf out, err;
 	uint64_t out_bytes;       /* all of standard output, collected or not */
+	bool no_figures;          /* nobody will read what the report says of resources */
 	const char *pid_file;     /* written once the workload is created; NULL: none */
 	bool keep;                /* afterwards it stays as a stopped, detached instance, for `state` and `delete` */
 };

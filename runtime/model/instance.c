@@ -90,7 +90,28 @@ int instance_load(const char *run_dir, const char *id, struct instance *ret, str
 		return r == -ENOENT ? error_set(err, ENOENT, "no instance named %s in %s", id, run_dir) : r;
 	r = record_read(j, &instance_type, ret, err);
 	ret->live = no_handles;
-	return r < 0 ? error_prefix(err, "%s", path) : 0;
+	if (r < 0)
+		return error_prefix(err, "%s", path);
+	if (!ret->detached && ret->status == INSTANCE_CREATING) { /* supervised: its plan is put down once it runs */
+		_cleanup_free_ char *plan = xasprintf("%s/plan.json", ret->dir);
+
+		if (access(plan, F_OK) == 0)
+			ret->status = INSTANCE_RUNNING;
+	}
+	return 0;
+}
+
+int instance_remove_files(const struct instance *in, struct error *err)
+{
+	static const char *const files[] = { "plan.json", "state.json" };
+	_cleanup_free_ char *path = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		free(path);
+		path = xasprintf("%s/%s", in->dir, files[i]);
+		(void)unlink(path); /* what cannot be unlinked is told below */
+	}
+	return rmdir(in->dir) == 0 || errno == ENOENT ? 0 : path_remove_tree(AT_FDCWD, in->dir, err);
 }
 
 int instance_make_fifo(const struct instance *in, struct error *err)

@@ -49,7 +49,12 @@ void instance_init(struct instance *in);
 void instance_release(struct instance *in);
 /* Writes <dir>/state.json atomically. */
 int instance_save(const struct instance *in, struct error *err);
-/* Reads <run_dir>/<id>/state.json. -ENOENT: no such instance. */
+/* Removes <dir> with all in it: cheap for the usual files. */
+int instance_remove_files(const struct instance *in, struct error *err);
+/*
+ * Reads <run_dir>/<id>/state.json. -ENOENT: no such instance. One that is supervised is noted as creating, once, and runs
+ * from when its plan lies beside: a file less to write.
+ */
 int instance_load(const char *run_dir, const char *id, struct instance *ret, struct error *err);
 /*
  * A detached instance waits for its start in a FIFO, <dir>/start: whoever writes a byte starts it. The waiting side holds
