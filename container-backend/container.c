@@ -37,6 +37,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/container_verbs.h"
 #include "container-backend/devnodes.h"
 #include "container-backend/exec.h"
 #include "container-backend/idmap.h"
@@ -242,12 +243,20 @@ static int open_channels(struct instance *in, int *ret_event, int *ret_start, st
 }
 
 /* The group's name goes to disk before the group exists. */
-static int name_group(struct instance *in, struct error *err)
+static int name_group(const struct plan *plan, struct instance *in, struct error *err)
 {
+	_cleanup_free_ char *path = NULL;
+
 	if (!cgroup_usable(groups_of_host()))
 		return 0;
+	path = cgroup_path_of(groups_of_host(), plan, err);
+	if (!path)
+		return -err->code;
+	/* A path of somebody's choosing may be in use; delete, which kills all in it, must never learn of it then. */
+	if (plan->cgroup && cgroup_check_free(groups_of_host(), path, err) < 0)
+		return -err->code;
 	free(in->cgroup);
-	in->cgroup = xasprintf("bivalve-%s", in->id);
+	in->cgroup = steal_ptr(path);
 	return groups_of_host()->layout == CGROUP_V2 ? instance_save(in, err) : 0; /* elsewhere note_child() is in time */
 }
 
@@ -270,7 +279,7 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	int r = open_channels(in, &event_fd, &start_fd, err);
 
 	if (r == 0)
-		r = name_group(in, err);
+		r = name_group(plan, in, err);
 	if (r == 0) {
 		struct spawn_request request = { .plan = plan, .cgroup = in->cgroup, .host = groups_of_host(),
 			.event_fd = event_fd, .start_fd = start_fd, .stdio = { stdio[0], stdio[1], stdio[2] },
@@ -361,6 +370,8 @@ static int container_delete(const struct instance *in, struct error *err)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 
 		(void)pidfd_kill(fd, SIGKILL); /* ESRCH: a zombie, which is as good */
+		if (in->cgroup && in->status == INSTANCE_PAUSED)
+			(void)cgroup_freeze(groups_of_host(), in->cgroup, false, NULL); /* else v1 lets nothing die */
 		if (poll(&p, 1, KILL_TIMEOUT_MS) == 0)
 			return error_set(err, EBUSY, "%s: process %ju survives SIGKILL", in->id, (uintmax_t)in->pid);
 	}
@@ -391,4 +402,10 @@ const struct backend container_backend = {
 	.account = container_account,
 	.delete = container_delete,
 	.exec = container_exec,
+	.kill_all = container_kill_all,
+	.pause = container_pause,
+	.resume = container_resume,
+	.update = container_update,
+	.stats = container_stats,
+	.processes = container_processes,
 };

@@ -41,7 +41,9 @@ struct spawn {
 static int make_group(struct spawn *s, struct error *err)
 {
 	const struct spawn_request *q = s->request;
-	int r = cgroup_create(&s->host, q->cgroup, &q->plan->resources, err);
+	/* From a bundle: somebody may ask for all the figures. In a guest no device is the host's. */
+	unsigned flags = (q->plan->bundle ? CGROUP_FIGURES : 0) | (q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
+	int r = cgroup_create_with(&s->host, q->cgroup, &q->plan->resources, flags, err);
 
 	s->made_group = r == 0;
 	return r;

@@ -169,10 +169,14 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
  */
 static int make_cgroup(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
-	struct plan_resources outer = plan->resources;
+	const struct plan_resources *res = &plan->resources;
+	/* What is the machine's as a whole; the rest is about files and devices of the guest. */
+	struct plan_resources outer = { .memory_bytes = res->memory_bytes == UINT64_MAX ? 0 : res->memory_bytes,
+		.cpu_quota_us = res->cpu_quota_us, .cpu_period_us = res->cpu_period_us, .cpu_weight = res->cpu_weight,
+		.cpu_shares = res->cpu_shares, .pids = res->pids };
 	int r;
 
-	if (!outer.memory_bytes && !outer.cpu_quota_us && !outer.cpu_weight && !outer.pids)
+	if (!outer.memory_bytes && !outer.cpu_quota_us && !outer.cpu_weight && !outer.cpu_shares && !outer.pids)
 		return 0;
 	cgroup_probe(&c->cgroups);
 	if (outer.memory_bytes)
@@ -182,7 +186,7 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 	if (!c->cgroups.memory)
 		outer.memory_bytes = 0;
 	if (!c->cgroups.cpu)
-		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = 0;
+		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = outer.cpu_shares = 0;
 	if (!c->cgroups.memory && !c->cgroups.cpu && !c->cgroups.pids)
 		return 0;
 	in->cgroup = xasprintf("bivalve-%s", in->id);

@@ -14,7 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "policies/enforce/cgroup.h"
+#include "policies/enforce/cgroup_layout.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 
@@ -26,8 +26,11 @@ static const struct {
 	enum cgroup_hierarchy hierarchy;
 } controllers[] = {
 	{ "memory", CGROUP_MEMORY }, { "cpu", CGROUP_CPU }, { "cpuacct", CGROUP_CPUACCT }, { "pids", CGROUP_PIDS },
-	{ "freezer", CGROUP_FREEZER },
+	{ "freezer", CGROUP_FREEZER }, { "cpuset", CGROUP_CPUSET }, { "devices", CGROUP_DEVICES },
+	{ "blkio", CGROUP_BLKIO }, { "hugetlb", CGROUP_HUGETLB }, { "net_cls", CGROUP_NET_CLS },
+	{ "net_prio", CGROUP_NET_PRIO }, { "rdma", CGROUP_RDMA },
 };
+enum { ALWAYS_LOOKED_AT = 5 }; /* the first rows; the rest when a plan asks for them: cgroup_has() */
 
 /* Asked of the kernel: a read-only mount, or root of a user namespace only, may not write. */
 static void set_root(struct cgroup_host *host, enum cgroup_hierarchy h, const char *root)
@@ -36,8 +39,7 @@ static void set_root(struct cgroup_host *host, enum cgroup_hierarchy h, const ch
 		(void)snprintf(host->roots[h], CGROUP_ROOT_MAX, "%s", root); /* fits */
 }
 
-/* A word of a list separated by any of delimiters. */
-static bool has_word(const char *list, const char *word, const char *delimiters)
+bool cgroup_has_word(const char *list, const char *word, const char *delimiters)
 {
 	size_t len = strlen(word);
 
@@ -71,7 +73,7 @@ static void read_mount(struct cgroup_host *host, char *line, bool *v1, bool *v2)
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
-		if (has_word(options + 1, controllers[i].option, ",")) {
+		if (cgroup_has_word(options + 1, controllers[i].option, ",")) {
 			*v1 = true;
 			set_root(host, controllers[i].hierarchy, fields[4]);
 		}
@@ -83,9 +85,12 @@ static void probe_v2(struct cgroup_host *host)
 
 	if (!host->roots[CGROUP_UNIFIED][0] || file_read_at(AT_FDCWD, path, 4096, &list, NULL, NULL) < 0)
 		return;
-	host->memory = has_word(list, "memory", " \n");
-	host->cpu = has_word(list, "cpu", " \n");
-	host->pids = has_word(list, "pids", " \n");
+	for (unsigned h = CGROUP_CPUSET; h < CGROUP_HIERARCHIES; h++)
+		if (cgroup_controller_name(host, h) && cgroup_has_word(list, cgroup_controller_name(host, h), " \n"))
+			host->others |= 1u << h;
+	host->memory = cgroup_has_word(list, "memory", " \n");
+	host->cpu = cgroup_has_word(list, "cpu", " \n");
+	host->pids = cgroup_has_word(list, "pids", " \n");
 	host->freezer = true; /* cgroup.freeze: part of every group since Linux 5.2 */
 	host->swap = host->memory && access("/proc/swaps", F_OK) == 0;
 }
@@ -117,7 +122,10 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 		set_root(host, CGROUP_UNIFIED, usual_root);
 		return true;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+	for (size_t i = ALWAYS_LOOKED_AT; i < ARRAY_LEN(controllers); i++)
+		(void)snprintf(host->roots[controllers[i].hierarchy], CGROUP_ROOT_MAX, "%s/%s", usual_root,
+				controllers[i].option); /* fits */
+	for (size_t i = 0; i < ALWAYS_LOOKED_AT; i++) {
 		enum cgroup_hierarchy h = controllers[i].hierarchy;
 
 		(void)snprintf(path, sizeof path, "%s/%s", usual_root, controllers[i].option); /* fits */

@@ -13,7 +13,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 
-enum { MAX_PASSED_FDS = 8 };
+enum { MAX_PASSED_FDS = 16 };
 
 ssize_t fd_read_full(int fd, void *buf, size_t len)
 {

@@ -99,7 +99,7 @@ static int open_pipe(struct guest *g, enum agent_stream stream, int *ret_theirs,
 static int spawn_workload(struct guest *g, struct error *err)
 {
 	struct spawn_request request = { .plan = &g->plan, .cgroup = g->cgroup, .stdio = { -1, -1, -1 }, .event_fd = -1,
-		.start_fd = -1 };
+		.start_fd = -1, .in_guest = true };
 	struct spawn_result result = { .pidfd = -1, .console_fd = -1 };
 	int events[2], r = 0;
 
