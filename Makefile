@@ -85,7 +85,11 @@ $(O)/tests/hostile_guest: tests/containment/hostile_guest.c
 	$(call say,LINK,$@)$(CC) -std=gnu17 -Wall -Wextra -O2 -ffreestanding -fno-stack-protector -fcf-protection=none \
 		-fno-pie -no-pie -mgeneral-regs-only -mno-red-zone -fno-tree-loop-distribute-patterns -nostdlib -static \
 		-Wl,-Ttext-segment=0x3000000,--build-id=none,-z,noexecstack,-z,max-page-size=4096 -o $@ $<
-VM_HELPERS := $(O)/tests/vmboot $(O)/tests/hostile_guest
+# What kills a program at any of its steps (tests/integration/crash.bats).
+$(O)/tests/kill_at: tests/integration/lib/kill_at.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+VM_HELPERS := $(O)/tests/kill_at $(O)/tests/vmboot $(O)/tests/hostile_guest
 
 units: $(UNITS) $(VM_HELPERS)
 

@@ -42,15 +42,13 @@ int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 }
 
 /* The container's own group of a hierarchy, as the host has it mounted in the usual place. */
-static int bind_group(int place, const char *name, const char *hierarchy, const char *path, uint64_t attributes)
+static int bind_group(int place, const char *hierarchy, const char *path, uint64_t attributes)
 {
 	_cleanup_free_ char *source = xasprintf("/sys/fs/cgroup%s%s%s", *hierarchy ? "/" : "", hierarchy, path);
 	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, source, false);
 	int r = fd < 0 ? fd : mountfd_set(fd, attributes, 0, false);
 
-	if (r < 0)
-		return r;
-	return *name ? mountfd_move_to(fd, place, name) : mountfd_move(fd, place);
+	return r < 0 ? r : mountfd_move(fd, place);
 }
 
 /* MS_ flags that a group's mount can have, as MOUNT_ATTR_. */
@@ -71,6 +69,7 @@ static int show_hierarchy(int folder, const char *controllers, const char *path,
 {
 	const char *name = folder_of(controllers);
 	bool unified = !strcmp(controllers, "unified");
+	_cleanup_close_ int place = -1;
 
 	if (mkdirat(folder, name, 0555) < 0)
 		return -errno;
@@ -80,7 +79,8 @@ static int show_hierarchy(int folder, const char *controllers, const char *path,
 		return mount("cgroup", name, unified ? "cgroup2" : "cgroup", flags, unified ? NULL : controllers) < 0 ?
 			-errno : 0;
 	}
-	return bind_group(folder, name, name, path, attributes_of(flags));
+	place = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return place < 0 ? -errno : bind_group(place, name, path, attributes_of(flags));
 }
 
 /* "cpu" and "cpuacct" for "cpu,cpuacct". */
@@ -126,7 +126,7 @@ static int show_v2(int target_fd, const char *list, unsigned long flags, bool ow
 
 	path[strcspn(path, "\n")] = '\0';
 	/* In a user namespace whose cgroup namespace is another's it cannot be mounted. */
-	return r == -EPERM || r == -EBUSY ? bind_group(target_fd, "", "", path, attributes_of(flags)) : r;
+	return r == -EPERM || r == -EBUSY ? bind_group(target_fd, "", path, attributes_of(flags)) : r;
 }
 
 int cgroupfs_mount(int target_fd, const char *list, unsigned long flags, bool own_namespace, struct error *err)

@@ -1,0 +1,73 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `run`: create, start and all that follows.
+
+bats_require_minimum_version 1.5.0
+load lib/common
+load lib/oci
+
+setup_file() {
+	oci_setup_file
+}
+
+teardown_file() {
+	oci_teardown_file
+}
+
+@test "its output and status are the workload's; nothing is left" {
+	local id=r1-$N b=$BATS_FILE_TMPDIR/b
+	sh_bundle "$b" 'cat; echo err >&2; exit 7'
+	run --separate-stderr oci run -b "$b" "$id" <<< in
+	[ "$status" -eq 7 ]
+	[ "$output" = in ]
+	[ "$stderr" = err ]
+	no_trace "$id"
+}
+
+@test "not found is 127, not executable 126, a signal 128+n, our own failure 125" {
+	local id=r2-$N b=$BATS_FILE_TMPDIR/b
+	bundle "$b" '.process.args = ["no-such-program"]'
+	run -127 oci run -b "$b" "$id"
+	[[ $output == *no-such-program* ]]
+	bundle "$b" '.process.args = ["/etc/passwd"]'
+	run -126 oci run -b "$b" "$id"
+	sh_bundle "$b" 'sh -c "kill -KILL \$\$"; exit $?' # not PID 1, which no signal of its own namespace kills
+	run -137 oci run -b "$b" "$id"
+	fails "does not exist" oci state "$id"
+	no_trace "$id"
+}
+
+@test "other verbs work on one in the foreground; a signal to it reaches the workload" {
+	local id=r3-$N b=$BATS_FILE_TMPDIR/b pid code=0
+	sh_bundle "$b" 'trap "echo got; exit 42" TERM; echo ready; while :; do sleep 1000 & wait $!; done'
+	oci_exec run -b "$b" --pid-file "$BATS_TEST_TMPDIR/pid" "$id" > "$BATS_FILE_TMPDIR/$id.out" 2>&1 3>&- &
+	pid=$!
+	eventually said "$id" ready
+	is "$id" running
+	[ "$(cat "$BATS_TEST_TMPDIR/pid")" = "$(oci state "$id" | jq .pid)" ]
+	fails "cannot delete container $id that is not stopped: running" oci delete "$id"
+	fails "exists" oci run -b "$b" "$id"
+	kill -TERM $pid
+	wait $pid || code=$?
+	[ "$code" -eq 42 ]
+	said "$id" got
+	no_trace "$id"
+}
+
+@test "--detach returns; --keep leaves a stopped one for delete, and its poststop hooks" {
+	local id=r4-$N b=$BATS_FILE_TMPDIR/b
+	sh_bundle "$b" 'echo ready; sleep 1000'
+	oci run -d -b "$b" "$id" < /dev/null > "$BATS_FILE_TMPDIR/$id.out" 2>&1 3>&-
+	eventually said "$id" ready
+	is "$id" running
+	oci delete -f "$id"
+	no_trace "$id"
+	sh_bundle "$b" 'exit 5' \
+		'.hooks.poststop = [{ path: "/bin/sh", args: ["sh", "-c", "touch '"$BATS_TEST_TMPDIR"'/poststop"] }]'
+	run -5 oci run --keep -b "$b" "$id"
+	is "$id" stopped
+	[ ! -e "$BATS_TEST_TMPDIR/poststop" ]
+	oci delete "$id"
+	[ -e "$BATS_TEST_TMPDIR/poststop" ]
+	no_trace "$id"
+}
