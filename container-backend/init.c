@@ -149,6 +149,9 @@ static int await_maps(struct state *s, struct error *err)
 
 	if (await_mounts(s, err) < 0)
 		return -err->code;
+	if (plan_join_path(s->plan, PLAN_NS_USER))
+		return idmap_become_root(err) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ? error_prefix(err, "linux.namespaces: user")
+			: 0;
 	if (!(s->plan->namespaces & PLAN_NS(USER)))
 		return 0;
 	while ((message = receive(s->child->sock, fds, ARRAY_LEN(fds))) == CHILD_LOWERS)
@@ -291,6 +294,8 @@ static int set_up(struct state *s, struct error *err)
 		r = mounts_open(&s->mounts, s->plan, err);
 	if (r == 0)
 		r = await_maps(s, err);
+	if (r == 0)
+		r = namespaces_make_time(s->plan, err);
 	if (r == 0)
 		r = build(s, err);
 	return r < 0 ? r : enter(s, err);

@@ -14,8 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "container-backend/joins.h"
 #include "container-backend/namespaces.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/path.h"
 
 /* To add one: also enum plan_namespace and its name in runtime/model/plan.c. */
 static const struct {
@@ -30,7 +33,7 @@ static const struct {
 	{ PLAN_NS(NET), CLONE_NEWNET, "net", "/proc/self/ns/net" },
 	{ PLAN_NS(CGROUP), 0, "cgroup", "/proc/self/ns/cgroup" },
 	{ PLAN_NS(USER), CLONE_NEWUSER, "user", "/proc/self/ns/user" },
-	{ PLAN_NS(TIME), CLONE_NEWTIME, "time", "/proc/self/ns/time" },
+	{ PLAN_NS(TIME), 0, "time", "/proc/self/ns/time" },
 };
 _Static_assert(ARRAY_LEN(namespaces) == PLAN_NS_COUNT, "a row for each namespace");
 
@@ -38,7 +41,7 @@ int namespaces_required(const struct plan *plan, struct error *err)
 {
 	if (!(plan->namespaces & PLAN_NS(MOUNT)))
 		return error_set(err, EINVAL, "namespaces: a container needs a mount namespace of its own");
-	if (!(plan->namespaces & PLAN_NS(USER)) && geteuid() != 0)
+	if (!plan_has_userns(plan) && geteuid() != 0)
 		return error_set(err, EPERM, "namespaces: without root a container needs a user namespace of its own");
 	return 0;
 }
@@ -52,6 +55,16 @@ int namespaces_check(const struct plan *plan, struct error *err)
 				faccessat(dir, strrchr(namespaces[i].file, '/') + 1, F_OK, 0) < 0)
 			return error_set(err, EOPNOTSUPP, "namespaces: this kernel has no %s namespaces",
 					namespaces[i].name);
+	if (!(plan->namespaces & PLAN_NS(UTS)) && !plan_join_path(plan, PLAN_NS_UTS) && (plan->hostname || plan->domainname))
+		return error_set(err, EINVAL, "%s: without a uts namespace it would be the host's",
+				plan->hostname ? "hostname" : "domainname");
+	for (size_t i = 0; i < plan->n_time_offsets; i++)
+		if (strcmp(plan->time_offsets[i].clock, "monotonic") && strcmp(plan->time_offsets[i].clock, "boottime"))
+			return error_set(err, EINVAL, "linux.timeOffsets: unknown clock %s", plan->time_offsets[i].clock);
+	if (plan->n_time_offsets && !(plan->namespaces & PLAN_NS(TIME)))
+		return error_set(err, EINVAL, "linux.timeOffsets: need a new time namespace");
+	if (joins_check(plan, err) < 0)
+		return -err->code;
 	return namespaces_required(plan, err);
 }
 
@@ -78,6 +91,12 @@ pid_t namespaces_clone(const struct plan *plan, int cgroup_fd, int *ret_pidfd, s
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup_fd;
 	}
+	if (joins_needed(plan)) {
+		pid = joins_clone(plan, &args, err);
+		if (pid > 0)
+			*ret_pidfd = pidfd_open_pid((pid_t)pid); /* a child of ours: it cannot be another's yet */
+		return (pid_t)pid;
+	}
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid < 0) {
 		int code = errno;
@@ -95,6 +114,35 @@ int namespaces_enter_cgroup(const struct plan *plan, struct error *err)
 {
 	if (plan->namespaces & PLAN_NS(CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
 		return error_sys(err, "cannot make the cgroup namespace");
+	return joins_enter_cgroup(plan, err);
+}
+
+/*
+ * Its clocks are set before the first process enters: hence the namespace for children first, and then that one for
+ * ourselves. The child's /proc is the host's still.
+ */
+int namespaces_make_time(const struct plan *plan, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!(plan->namespaces & PLAN_NS(TIME)))
+		return 0;
+	if (unshare(CLONE_NEWTIME) < 0)
+		return error_sys(err, "cannot make the time namespace");
+	for (size_t i = 0; i < plan->n_time_offsets; i++) {
+		const struct plan_time_offset *o = &plan->time_offsets[i];
+		char line[128];
+		int r;
+
+		(void)snprintf(line, sizeof line, "%s %jd %ju\n", o->clock, (intmax_t)o->seconds,
+				(uintmax_t)o->nanoseconds); /* names are checked: it fits */
+		r = file_write_once(AT_FDCWD, "/proc/self/timens_offsets", line);
+		if (r < 0)
+			return error_set(err, -r, "linux.timeOffsets: %s: %s", o->clock, strerror(-r));
+	}
+	fd = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0)
+		return error_sys(err, "cannot enter the time namespace");
 	return 0;
 }
 
@@ -112,16 +160,20 @@ static int raise_loopback(struct error *err)
 
 int namespaces_configure(const struct plan *plan, struct error *err)
 {
-	if (plan->namespaces & PLAN_NS(UTS) && plan->hostname &&
-			sethostname(plan->hostname, strlen(plan->hostname)) < 0)
+	bool own_uts = plan->namespaces & PLAN_NS(UTS) || plan_join_path(plan, PLAN_NS_UTS);
+
+	if (own_uts && plan->hostname && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
 		return error_sys(err, "hostname: %s", plan->hostname);
+	if (own_uts && plan->domainname && setdomainname(plan->domainname, strlen(plan->domainname)) < 0)
+		return error_sys(err, "domainname: %s", plan->domainname);
 	return plan->namespaces & PLAN_NS(NET) ? raise_loopback(err) : 0;
 }
 
-/* What setns(2) calls them: as clone(2), and the one that clone leaves to unshare(2). */
+/* What setns(2) calls them: as clone(2), and those that are left to unshare(2). */
 static int join_flag(size_t i)
 {
-	return namespaces[i].plan == PLAN_NS(CGROUP) ? CLONE_NEWCGROUP : (int)namespaces[i].clone;
+	return namespaces[i].plan == PLAN_NS(CGROUP) ? CLONE_NEWCGROUP :
+		namespaces[i].plan == PLAN_NS(TIME) ? CLONE_NEWTIME : (int)namespaces[i].clone;
 }
 
 int namespaces_of(pid_t pid, uint64_t *ret_flags, struct error *err)

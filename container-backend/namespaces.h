@@ -20,6 +20,8 @@ void namespaces_probe(struct json_writer *w);
 pid_t namespaces_clone(const struct plan *plan, int cgroup_fd, int *ret_pidfd, struct error *err);
 /* The cgroup namespace, once the caller is in its group; the host name; the loopback interface. */
 int namespaces_enter_cgroup(const struct plan *plan, struct error *err);
+/* Child, once it has its ids: the time namespace with its offsets. */
+int namespaces_make_time(const struct plan *plan, struct error *err);
 int namespaces_configure(const struct plan *plan, struct error *err);
 
 /* CLONE_ flags of the namespaces of a process that are not the caller's own: what setns(2) has to join. */

@@ -30,6 +30,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "container-backend/self.h"
 #include "images/store.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
@@ -120,7 +121,11 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 		return error_set(err, EINVAL, "unknown shell %s", ret->backend);
 	if (!strcmp(ret->backend, "vm"))
 		r = prepare_machine(ret, err);
-	return r < 0 ? r : (*ret_backend)->check(ret, err);
+	if (r == 0)
+		r = (*ret_backend)->check(ret, err);
+	if (r == 0 && *ret_backend == &container_backend && plan_join_path(ret, PLAN_NS_PID))
+		r = self_protect(err); /* who is in there already will see us */
+	return r;
 }
 
 int create_prepare(struct plan *plan, struct error *err)
@@ -238,7 +243,7 @@ int create_start(const struct backend *backend, struct instance *in, const struc
 	r = instance_save(in, err);
 	if (r < 0)
 		return r;
-	state = instance_oci_state(in, instance_status_now(in), false);
+	state = instance_oci_state(in, INSTANCE_RUNNING, false); /* it may have ended already: the hook hears of its start */
 	if (hooks_run(plan, HOOK_POSTSTART, state, &hook) < 0) /* "MUST log a warning, but … continue" */
 		log_line(LOG_LEVEL_WARNING, "%s: %s", in->id, hook.message);
 	return 0;
