@@ -1,62 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's end of the agent channel. What comes from the guest is checked here before anything else sees it: kinds
- * and sizes by table, text made printable, statuses in range, milestones limited in number.
+ * and sizes by table, text made printable, statuses in range, milestones limited in number, answers in size.
+ *
+ * A guest that breaks the protocol ends the connection, and with it the machine. One that answers a question wrongly,
+ * late or never fails that question alone: an answer whose question was forgotten is dropped.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
-#include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
 #include "vm-backend/shares.h"
 
-enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40, MAX_SIGNAL = 64, SAFE_PIECE = 4096 };
-enum { WATCH_CHANNEL, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS };
-
-void agent_text_clean(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
-}
-
-/*
- * The descriptors that we were given are shared with others, who must not find them non-blocking all of a sudden.
- * Pipes and terminals are therefore opened once more; -1 where that cannot be done.
- */
-static int reopen(int fd, int flags)
-{
-	char path[40];
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd))))
-		return -1;
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	return open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-}
-
-/* A sink for one of the workload's outputs; it must never block, whatever the descriptor is. */
-static void open_sink(struct agent_host *h, struct agent_sink *sink, enum agent_stream stream)
-{
-	struct stat st;
-
-	h->reopened[stream] = reopen(h->stdio[stream], O_WRONLY);
-	agent_sink_init(sink, stream, h->reopened[stream] >= 0 ? h->reopened[stream] : h->stdio[stream]);
-	if (h->reopened[stream] >= 0 || h->stdio[stream] < 0)
-		return;
-	sink->nonblocking = false;
-	if (fstat(h->stdio[stream], &st) < 0 || !S_ISREG(st.st_mode))
-		sink->piece = SAFE_PIECE; /* what poll(2) promises to take without blocking */
-}
+enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40 };
+enum { WATCH_CHANNEL, WATCH_SESSIONS };
 
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err)
 {
@@ -66,90 +29,181 @@ int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool termi
 		return error_set(err, -r, "agent channel: %s", strerror(-r));
 	*h = (struct agent_host){ .event_fd = event_fd };
 	agent_channel_init(&h->channel, fd);
-	for (int i = 0; i < 3; i++) {
-		h->stdio[i] = stdio[i];
-		h->reopened[i] = -1;
-	}
-	if (terminal) {
-		(void)fd_set_nonblock(h->stdio[0], true); /* nobody else has it; poll(2) guards it anyway */
-		agent_source_init(&h->input, AGENT_STDIN, h->stdio[0]);
-		agent_sink_init(&h->output, AGENT_STDOUT, h->stdio[0]);
-		agent_sink_init(&h->errors, AGENT_STDERR, -1);
-		return 0;
-	}
-	h->reopened[0] = reopen(h->stdio[0], O_RDONLY);
-	agent_source_init(&h->input, AGENT_STDIN, h->reopened[0] >= 0 ? h->reopened[0] : h->stdio[0]);
-	open_sink(h, &h->output, AGENT_STDOUT);
-	open_sink(h, &h->errors, AGENT_STDERR);
+	agent_session_init(&h->workload, 0, stdio, terminal);
 	return 0;
 }
 
-static void close_stdio(struct agent_host *h, int which)
+static void free_session(struct agent_host *h, unsigned number)
 {
-	close_cleanup(&h->reopened[which]);
-	close_cleanup(&h->stdio[which]);
-	h->reopened[which] = h->stdio[which] = -1;
+	agent_session_release(h->others[number]);
+	free(steal_ptr(h->others[number]));
 }
 
 void agent_host_release(struct agent_host *h)
 {
-	for (int i = 0; i < 3; i++)
-		close_stdio(h, i);
-	agent_sink_release(&h->output);
-	agent_sink_release(&h->errors);
+	agent_session_release(&h->workload);
+	for (unsigned i = 1; i < AGENT_SESSIONS; i++)
+		if (h->others[i])
+			free_session(h, i);
+	for (size_t i = 0; i < AGENT_QUESTIONS; i++)
+		strbuf_release(&h->answers[i].text);
 	agent_channel_release(&h->channel);
 }
 
-int agent_host_start(struct agent_host *h, const struct plan *plan, struct error *err)
+struct agent_session *agent_host_session(struct agent_host *h, unsigned number)
 {
-	struct plan guest_plan = *plan; /* strings are borrowed: never released */
+	return number == 0 ? &h->workload : number < AGENT_SESSIONS ? h->others[number] : NULL;
+}
+
+/* The plan as the guest needs it: without what is this host's alone. Its strings are borrowed, never to be released. */
+static struct plan plan_for_guest(const struct plan *plan)
+{
+	struct plan guest = *plan;
+
+	guest.root.lowers = NULL;
+	guest.root.disk = NULL;
+	guest.vm = (struct plan_vm){ 0 };
+	guest.policy = NULL;
+	guest.bundle = NULL;
+	guest.cgroup = NULL;
+	guest.hooks = (struct plan_hooks){ .start_container = plan->hooks.start_container,
+		.n_start_container = plan->hooks.n_start_container };
+	guest.process.preserve_fds = 0;
+	return guest;
+}
+
+int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err)
+{
+	struct plan guest = plan_for_guest(plan);
 	struct json_writer *w = json_writer_new(true);
 	_cleanup_free_ char *text = NULL;
-	struct agent_start start = { .wall_ns = clock_wall_ns() };
 	size_t len;
 	int r;
 
-	guest_plan.root.lowers = NULL;
-	guest_plan.root.disk = NULL;
-	guest_plan.vm = (struct plan_vm){ 0 };
-	guest_plan.policy = NULL;
-	shares_rewrite(&guest_plan);
-	record_write(w, NULL, &plan_type, &guest_plan, false);
-	shares_rewrite_undo(&guest_plan);
+	shares_rewrite(&guest);
+	record_write(w, NULL, &plan_type, &guest, false);
+	shares_rewrite_undo(&guest);
 	text = json_writer_finish(w, &len);
-	if (len > AGENT_MAX_PLAN)
-		return error_set(err, E2BIG, "the plan is larger than %d bytes", AGENT_MAX_PLAN);
-	start.plan_bytes = (uint32_t)len;
-	r = agent_channel_send(&h->channel, AGENT_START, 0, &start, sizeof start, err);
-	for (size_t at = 0; at < len && r == 0; at += AGENT_MAX_PAYLOAD)
-		r = agent_channel_send(&h->channel, AGENT_PLAN, 0, text + at,
-				len - at < AGENT_MAX_PAYLOAD ? len - at : AGENT_MAX_PAYLOAD, err);
+	r = agent_channel_send_start(&h->channel, 0, detached, text, len, err);
 	h->started = r == 0;
 	return r == 0 ? agent_channel_flush(&h->channel, err) : r;
 }
 
-static int send_now(struct agent_host *h, enum agent_kind kind, const void *payload, size_t len, struct error *err)
+static int send_now(struct agent_host *h, enum agent_kind kind, unsigned session, const void *payload, size_t len,
+		struct error *err)
 {
-	int r = agent_channel_send(&h->channel, kind, 0, payload, len, err);
+	int r = agent_channel_send(&h->channel, kind, (uint16_t)session, 0, payload, len, err);
 
 	return r < 0 ? r : agent_channel_flush(&h->channel, err);
 }
 
-int agent_host_signal(struct agent_host *h, uint32_t signo, struct error *err)
+/* What a person or another process may ask for any number of times must not fill the channel of a guest that sleeps. */
+static int check_room(const struct agent_host *h, struct error *err)
 {
-	return send_now(h, AGENT_SIGNAL, &signo, sizeof signo, err);
+	return agent_channel_clogged(&h->channel) ? error_set(err, EAGAIN, "the guest takes nothing now") : 0;
 }
 
-int agent_host_resize(struct agent_host *h, uint16_t rows, uint16_t columns, struct error *err)
+int agent_host_go(struct agent_host *h, struct error *err)
+{
+	h->workload.running = true;
+	return send_now(h, AGENT_GO, 0, NULL, 0, err);
+}
+
+int agent_host_exec(struct agent_host *h, const char *text, size_t len, const int stdio[3], bool terminal,
+		struct error *err)
+{
+	unsigned number = 1;
+	int r = check_room(h, err);
+
+	while (number < AGENT_SESSIONS && h->others[number])
+		number++;
+	if (r == 0 && number == AGENT_SESSIONS)
+		r = error_set(err, EAGAIN, "%d processes are executed already", AGENT_SESSIONS - 1);
+	if (r == 0)
+		r = agent_channel_send_start(&h->channel, (uint16_t)number, false, text, len, err);
+	if (r < 0) {
+		for (int i = 0; i < 3; i++)
+			close_cleanup(&stdio[i]);
+		return r;
+	}
+	h->others[number] = xcalloc(1, sizeof *h->others[number]);
+	agent_session_init(h->others[number], (uint16_t)number, stdio, terminal);
+	return (int)number;
+}
+
+void agent_host_close(struct agent_host *h, unsigned number)
+{
+	const uint32_t killed = 9;
+	struct agent_session *s = number ? agent_host_session(h, number) : NULL;
+
+	if (!s)
+		return;
+	if (s->over) {
+		free_session(h, number);
+		return;
+	}
+	agent_session_abandon(s, &h->channel);
+	(void)send_now(h, AGENT_SIGNAL, number, &killed, sizeof killed, NULL); /* a channel that is full ends soon */
+}
+
+int agent_host_signal(struct agent_host *h, unsigned session, uint32_t signo, struct error *err)
+{
+	int r = check_room(h, err);
+
+	return r < 0 ? r : send_now(h, AGENT_SIGNAL, session, &signo, sizeof signo, err);
+}
+
+int agent_host_resize(struct agent_host *h, unsigned session, uint16_t rows, uint16_t columns, struct error *err)
 {
 	struct agent_size size = { rows, columns };
+	int r = check_room(h, err);
 
-	return send_now(h, AGENT_RESIZE, &size, sizeof size, err);
+	return r < 0 ? r : send_now(h, AGENT_RESIZE, session, &size, sizeof size, err);
 }
 
 int agent_host_shutdown(struct agent_host *h, struct error *err)
 {
-	return send_now(h, AGENT_SHUTDOWN, NULL, 0, err);
+	return send_now(h, AGENT_SHUTDOWN, 0, NULL, 0, err);
+}
+
+int64_t agent_host_ask(struct agent_host *h, enum agent_question question, const char *text, size_t len,
+		struct error *err)
+{
+	struct agent_request head = { .id = ++h->last_id ? h->last_id : ++h->last_id, .question = question };
+	struct agent_answer *slot = NULL;
+	int r = check_room(h, err);
+
+	for (size_t i = 0; i < AGENT_QUESTIONS && !slot; i++)
+		if (h->answers[i].id == 0)
+			slot = &h->answers[i];
+	if (r == 0 && !slot)
+		r = error_set(err, EAGAIN, "the guest has %d questions to answer already", AGENT_QUESTIONS);
+	if (r == 0 && len > AGENT_MAX_PAYLOAD - sizeof head)
+		r = error_set(err, E2BIG, "a question of %zu bytes", len);
+	if (r == 0)
+		r = agent_channel_send2(&h->channel, AGENT_REQUEST, 0, &head, sizeof head, text, len, err);
+	if (r < 0)
+		return r;
+	*slot = (struct agent_answer){ .id = head.id };
+	r = agent_channel_flush(&h->channel, err);
+	return r < 0 ? r : (int64_t)head.id;
+}
+
+const struct agent_answer *agent_host_answer(const struct agent_host *h, int64_t id)
+{
+	for (size_t i = 0; i < AGENT_QUESTIONS && id > 0; i++)
+		if (h->answers[i].id == id)
+			return &h->answers[i];
+	return NULL;
+}
+
+void agent_host_forget(struct agent_host *h, int64_t id)
+{
+	for (size_t i = 0; i < AGENT_QUESTIONS && id > 0; i++)
+		if (h->answers[i].id == id) {
+			strbuf_release(&h->answers[i].text);
+			h->answers[i] = (struct agent_answer){ 0 };
+		}
 }
 
 static int on_hello(struct agent_host *h, const struct agent_frame *frame, struct error *err)
@@ -180,80 +234,94 @@ static int on_milestone(struct agent_host *h, const struct agent_frame *frame, s
 	return 0;
 }
 
-/* What stream 1 and 2 go to; stream 0 is not the guest's to send. */
-static struct agent_sink *sink_of(struct agent_host *h, const struct agent_frame *frame)
+static int on_reply(struct agent_host *h, const struct agent_frame *frame, struct error *err)
 {
-	return frame->stream == AGENT_STDOUT ? &h->output : frame->stream == AGENT_STDERR ? &h->errors : NULL;
+	struct agent_answer *a = NULL;
+	struct agent_reply head;
+	size_t len = frame->length - sizeof head;
+
+	if (frame->length < sizeof head)
+		return error_set(err, EPROTO, "agent channel: a reply of %u bytes", frame->length);
+	memcpy(&head, frame->payload, sizeof head);
+	for (size_t i = 0; i < AGENT_QUESTIONS && head.id; i++)
+		if (h->answers[i].id == head.id && !h->answers[i].done)
+			a = &h->answers[i];
+	if (!a)
+		return 0;
+	a->code = head.code < 0 || head.code >= 4096 ? EIO : head.code;
+	if (head.left > AGENT_MAX_REPLY || len > AGENT_MAX_REPLY - head.left ||
+			a->text.len > AGENT_MAX_REPLY - head.left - len || (len == 0 && head.left)) {
+		a->code = EPROTO;
+		a->text.len = 0;
+		strbuf_puts(&a->text, "the guest's answer is too long");
+		a->done = true;
+		return 0;
+	}
+	if (len)
+		strbuf_add(&a->text, frame->payload + sizeof head, len);
+	a->done = head.left == 0;
+	if (a->done && a->code) {
+		if (!a->text.text)
+			strbuf_puts(&a->text, "no reason given");
+		if (a->text.len > AGENT_MAX_TEXT)
+			a->text.text[AGENT_MAX_TEXT] = '\0';
+		agent_text_clean(a->text.text);
+	}
+	return 0;
 }
 
-static int on_data(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+static int on_isolated(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame,
+		struct error *err)
 {
-	struct agent_sink *sink = sink_of(h, frame);
+	if (s->isolated || s->over)
+		return error_set(err, EPROTO, "agent channel: session %u is set up twice", s->number);
+	s->isolated = true;
+	s->running = s != &h->workload;
+	return 0;
+}
+
+static int on_data(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame, struct error *err)
+{
+	bool any = s->any_output;
 	int r;
 
-	if (!sink || !h->started)
+	if (!s->running)
 		return error_set(err, EPROTO, "agent channel: data on stream %u out of turn", frame->stream);
-	if (frame->kind == AGENT_DATA && !h->any_output) {
-		h->any_output = true;
+	r = agent_session_data(s, &h->channel, frame, err);
+	if (s == &h->workload && s->any_output && !any)
 		(void)backend_event_milestone(h->event_fd, "first-output"); /* as above */
-	}
-	r = agent_sink_receive(sink, &h->channel, frame, err);
-	if (r == 0 && sink->ended && agent_sink_empty(sink) && h->stdio[frame->stream] >= 0) {
-		sink->fd = -1; /* the reader of a pipe sees its end as soon as the workload closes it */
-		close_stdio(h, frame->stream);
-	}
 	return r;
 }
 
-static int on_credit(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+static int on_credit(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame, struct error *err)
 {
-	if (frame->stream != AGENT_STDIN)
-		return error_set(err, EPROTO, "agent channel: credit for stream %u", frame->stream);
-	return agent_source_credit(&h->input, frame, err);
+	return agent_session_credit(s, frame, err);
 }
 
-static int on_closed(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+static int on_closed(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame, struct error *err)
 {
-	if (frame->stream != AGENT_STDIN)
-		return error_set(err, EPROTO, "agent channel: stream %u closed by its writer", frame->stream);
-	h->input.fd = -1;
-	if (h->output.fd != h->stdio[0]) /* a terminal is both */
-		close_stdio(h, 0);
-	return 0;
+	return agent_session_closed(s, frame, err);
 }
 
-static int on_error(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+static int on_error(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame, struct error *err)
 {
-	struct agent_error told;
-	struct error e = { 0 };
-	size_t len = frame->length - sizeof told;
+	int r = agent_session_error(s, frame, err);
 
-	if (frame->length < sizeof told || len > AGENT_MAX_TEXT)
-		return error_set(err, EPROTO, "agent channel: an error of %u bytes", frame->length);
-	memcpy(&told, frame->payload, sizeof told);
-	(void)snprintf(e.message, sizeof e.message, "%.*s", (int)len, (const char *)frame->payload + sizeof told);
-	agent_text_clean(e.message);
-	e.code = told.code > 0 && told.code < 4096 ? told.code : EIO;
-	h->exit_status = told.exit_status == 126 || told.exit_status == 127 ? told.exit_status : 125;
-	h->over = h->failed = true;
-	(void)backend_event_error(h->event_fd, &e, h->exit_status); /* as above */
-	return 0;
+	if (r == 0 && s == &h->workload)
+		(void)backend_event_error(h->event_fd, &s->error, s->exit_status); /* as above */
+	return r;
 }
 
-static int on_exit_frame(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+static int on_exit_frame(struct agent_host *h, struct agent_session *s, const struct agent_frame *frame,
+		struct error *err)
 {
 	struct backend_event event = { .kind = EVENT_EXIT };
 	struct agent_exit told;
-	int status, r = agent_frame_get(frame, &told, sizeof told, err);
+	int r = agent_session_exit(s, frame, &told, err);
 
-	if (r < 0)
+	if (r < 0 || s != &h->workload)
 		return r;
-	status = told.wait_status & 0xffff;
-	if (!WIFEXITED(status) && !(WIFSIGNALED(status) && WTERMSIG(status) <= MAX_SIGNAL))
-		return error_set(err, EPROTO, "agent channel: not a wait status: %#x", (unsigned)told.wait_status);
-	h->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	h->over = true;
-	event.exit_status = status;
+	event.exit_status = s->wait_status;
 	event.cpu_user_us = told.cpu_user_us;
 	event.cpu_system_us = told.cpu_system_us;
 	event.peak_memory_bytes = told.peak_memory_bytes;
@@ -264,16 +332,42 @@ static int on_exit_frame(struct agent_host *h, const struct agent_frame *frame, 
 }
 
 /* What a guest may send. A new kind: a row here and in the guest's table, a line in agent_protocol.h. */
-static int (*const handlers[AGENT_KIND_COUNT])(struct agent_host *, const struct agent_frame *, struct error *) = {
-	[AGENT_HELLO] = on_hello,
-	[AGENT_MILESTONE] = on_milestone,
-	[AGENT_DATA] = on_data,
-	[AGENT_EOF] = on_data,
-	[AGENT_CREDIT] = on_credit,
-	[AGENT_CLOSED] = on_closed,
-	[AGENT_ERROR] = on_error,
-	[AGENT_EXIT] = on_exit_frame,
+static const struct {
+	int (*whole)(struct agent_host *, const struct agent_frame *, struct error *);
+	int (*session)(struct agent_host *, struct agent_session *, const struct agent_frame *, struct error *);
+} handlers[AGENT_KIND_COUNT] = {
+	[AGENT_HELLO] = { .whole = on_hello },
+	[AGENT_MILESTONE] = { .whole = on_milestone },
+	[AGENT_REPLY] = { .whole = on_reply },
+	[AGENT_ISOLATED] = { .session = on_isolated },
+	[AGENT_DATA] = { .session = on_data },
+	[AGENT_EOF] = { .session = on_data },
+	[AGENT_CREDIT] = { .session = on_credit },
+	[AGENT_CLOSED] = { .session = on_closed },
+	[AGENT_ERROR] = { .session = on_error },
+	[AGENT_EXIT] = { .session = on_exit_frame },
 };
+
+static int handle(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_session *s = agent_host_session(h, frame->session);
+	int r;
+
+	if (handlers[frame->kind].whole && frame->session == 0)
+		return handlers[frame->kind].whole(h, frame, err);
+	if (!handlers[frame->kind].session)
+		return error_set(err, EPROTO, "agent channel: frame of kind %u from the guest", frame->kind);
+	if (!s || s->over)
+		return error_set(err, EPROTO, "agent channel: frame of kind %u for session %u, which does not run",
+				frame->kind, frame->session);
+	/* An ERROR of session 0 may come before anything else: a guest that cannot be a guest. */
+	if (frame->session == 0 && !h->started && frame->kind != AGENT_ERROR)
+		return error_set(err, EPROTO, "agent channel: frame of kind %u out of turn", frame->kind);
+	r = handlers[frame->kind].session(h, s, frame, err);
+	if (r == 0 && s->over && s->abandoned)
+		free_session(h, frame->session);
+	return r;
+}
 
 /* Reads once and handles all whole frames. */
 static int receive(struct agent_host *h, struct error *err)
@@ -282,62 +376,53 @@ static int receive(struct agent_host *h, struct error *err)
 	int r = agent_channel_fill(&h->channel, err);
 
 	if (r < 0) {
-		h->gone = true; /* whoever watches the machine says why */
+		h->lost = true; /* whoever watches the machine says why */
 		return 0;
 	}
-	while (!h->over && (r = agent_channel_next(&h->channel, &frame, err)) > 0) {
-		if (!handlers[frame.kind])
-			return error_set(err, EPROTO, "agent channel: frame of kind %u from the guest", frame.kind);
-		r = handlers[frame.kind](h, &frame, err);
+	while (!h->workload.over && (r = agent_channel_next(&h->channel, &frame, err)) > 0) {
+		r = handle(h, &frame, err);
 		if (r < 0)
 			return r;
 	}
-	return h->over ? 0 : r;
+	return h->workload.over ? 0 : r;
 }
 
 void agent_host_watch(const struct agent_host *h, struct pollfd fds[AGENT_HOST_WATCHES])
 {
+	static const struct pollfd none = { .fd = -1 };
 	short out = agent_channel_pending(&h->channel) ? POLLOUT : 0;
 
-	fds[WATCH_CHANNEL] = (struct pollfd){ h->gone || h->over ? -1 : h->channel.fd, (short)(POLLIN | out), 0 };
-	fds[WATCH_INPUT] = (struct pollfd){ -1, POLLIN, 0 };
-	if (h->started && !h->over && agent_source_ready(&h->input, &h->channel))
-		fds[WATCH_INPUT].fd = h->input.fd;
-	fds[WATCH_OUTPUT] = (struct pollfd){ agent_sink_empty(&h->output) ? -1 : h->output.fd, POLLOUT, 0 };
-	fds[WATCH_ERRORS] = (struct pollfd){ agent_sink_empty(&h->errors) ? -1 : h->errors.fd, POLLOUT, 0 };
-}
+	fds[WATCH_CHANNEL] = (struct pollfd){ h->lost || h->workload.over ? -1 : h->channel.fd,
+		(short)(POLLIN | out), 0 };
+	for (unsigned i = 0; i < AGENT_SESSIONS; i++) {
+		const struct agent_session *s = i ? h->others[i] : &h->workload;
+		struct pollfd *at = fds + WATCH_SESSIONS + i * AGENT_SESSION_WATCHES;
 
-static int flush_sink(struct agent_host *h, struct agent_sink *sink, struct error *err)
-{
-	int r = agent_sink_flush(sink, &h->channel, err);
-
-	if (r == 0 && sink->ended && agent_sink_empty(sink) && sink->fd >= 0 && sink->fd != h->input.fd) {
-		sink->fd = -1;
-		close_stdio(h, sink->stream);
+		for (int k = 0; k < AGENT_SESSION_WATCHES; k++)
+			at[k] = none;
+		if (s)
+			agent_session_watch(s, &h->channel, at);
 	}
-	return r;
 }
 
 int agent_host_step(struct agent_host *h, const struct pollfd fds[AGENT_HOST_WATCHES], struct error *err)
 {
 	int r = 0;
 
-	if (fds[WATCH_CHANNEL].revents & (POLLIN | POLLHUP | POLLERR))
+	/* Before frames are received: these may end a session, and its number may be another's then. */
+	for (unsigned i = 0; i < AGENT_SESSIONS && r == 0; i++)
+		if (agent_host_session(h, i))
+			r = agent_session_step(agent_host_session(h, i), &h->channel,
+					fds + WATCH_SESSIONS + i * AGENT_SESSION_WATCHES, err);
+	if (r == 0 && fds[WATCH_CHANNEL].revents & (POLLIN | POLLHUP | POLLERR))
 		r = receive(h, err);
-	if (r == 0 && fds[WATCH_OUTPUT].revents)
-		r = flush_sink(h, &h->output, err);
-	if (r == 0 && fds[WATCH_ERRORS].revents)
-		r = flush_sink(h, &h->errors, err);
-	if (r == 0 && fds[WATCH_INPUT].revents && h->input.fd >= 0)
-		(void)agent_source_pump(&h->input, &h->channel); /* its end is in the channel now */
-	if (r == 0 && !h->gone && !h->over && agent_channel_pending(&h->channel) &&
+	if (r == 0 && !h->lost && !h->workload.over && agent_channel_pending(&h->channel) &&
 			agent_channel_flush(&h->channel, NULL) < 0)
-		h->gone = true;
+		h->lost = true;
 	return r;
 }
 
 bool agent_host_drained(const struct agent_host *h)
 {
-	return h->over && (h->output.fd < 0 || agent_sink_empty(&h->output)) &&
-			(h->errors.fd < 0 || agent_sink_empty(&h->errors));
+	return agent_session_drained(&h->workload);
 }

@@ -4,28 +4,36 @@
 
 #include <poll.h>
 
+#include "runtime/base/strbuf.h"
 #include "runtime/model/plan.h"
-#include "vm-backend/agent_stream.h"
+#include "vm-backend/agent_session.h"
 
 /*
- * The host's end of the agent channel: joins the guest's streams to the workload's standard input, output and error,
- * and turns what the guest tells into events for the supervisor (backend.h).
+ * The host's end of the agent channel: joins the guest's sessions to descriptors of this host, turns what the guest
+ * tells of the workload into events for the supervisor (backend.h), and asks it questions.
+ *
+ *      spare ── HELLO ──> ready ── START ──> started ── ISOLATED ──> isolated ── GO ──> running ── EXIT, ERROR ──> over
  */
-enum { AGENT_HOST_WATCHES = 4 };
+enum { AGENT_HOST_WATCHES = 1 + AGENT_SESSIONS * AGENT_SESSION_WATCHES, AGENT_QUESTIONS = 16 };
+
+struct agent_answer {
+	uint32_t id;             /* of the question; 0: free */
+	bool done;
+	int code;                /* once done: 0, or an errno value and the text is why */
+	struct strbuf text;      /* the guest's: hostile */
+};
 
 struct agent_host {
 	struct agent_channel channel;
-	struct agent_source input;
-	struct agent_sink output, errors;
-	int stdio[3], reopened[3]; /* owned; -1: none */
+	struct agent_session workload; /* session 0 */
+	struct agent_session *others[AGENT_SESSIONS]; /* the rest, NULL: free; [0] never used */
+	struct agent_answer answers[AGENT_QUESTIONS];
+	uint32_t last_id;
 	int event_fd;            /* borrowed */
-	bool gone;               /* the channel has ended */
+	bool lost;               /* the channel has ended */
 	bool ready;              /* HELLO has come */
 	bool started;            /* the plan was sent */
-	bool over, failed;       /* EXIT or ERROR has come; it was ERROR */
-	bool any_output;
 	unsigned milestones;
-	int exit_status;         /* once over: what stands for the workload's status, 128+n for a signal */
 	uint64_t uptime_ns;      /* of the guest's kernel when it was ready */
 };
 
@@ -33,11 +41,32 @@ struct agent_host {
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err);
 void agent_host_release(struct agent_host *h);
 
-/* Sends the plan, without what only this host can use. Once, and only when ready. */
-int agent_host_start(struct agent_host *h, const struct plan *plan, struct error *err);
-int agent_host_signal(struct agent_host *h, uint32_t signo, struct error *err);
-int agent_host_resize(struct agent_host *h, uint16_t rows, uint16_t columns, struct error *err);
+/* Sends the plan, without what only this host can use. Once, and only when ready. detached: nobody will hear of a
+ * program that is not there after ISOLATED. */
+int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err);
+/* The workload may run. Once, and only when it is isolated. */
+int agent_host_go(struct agent_host *h, struct error *err);
+/*
+ * One more process in the guest, from a plan_process as JSON. Takes stdio. Returns the session's number; -EAGAIN: all
+ * are in use, or the guest takes nothing now.
+ */
+int agent_host_exec(struct agent_host *h, const char *text, size_t len, const int stdio[3], bool terminal,
+		struct error *err);
+/* A session by its number, NULL: there is none. */
+struct agent_session *agent_host_session(struct agent_host *h, unsigned number);
+/* Gives up a session other than the workload's: it is killed unless it is over, and its number is free after that. */
+void agent_host_close(struct agent_host *h, unsigned number);
+/* -EAGAIN: the guest takes nothing now. */
+int agent_host_signal(struct agent_host *h, unsigned session, uint32_t signo, struct error *err);
+int agent_host_resize(struct agent_host *h, unsigned session, uint16_t rows, uint16_t columns, struct error *err);
 int agent_host_shutdown(struct agent_host *h, struct error *err);
+
+/* Asks. Returns the question's id, to be given back by agent_host_forget(); -EAGAIN: too many, or it takes nothing. */
+int64_t agent_host_ask(struct agent_host *h, enum agent_question question, const char *text, size_t len,
+		struct error *err);
+/* The answer so far; NULL: no such question. */
+const struct agent_answer *agent_host_answer(const struct agent_host *h, int64_t id);
+void agent_host_forget(struct agent_host *h, int64_t id);
 
 /* What to wait for. */
 void agent_host_watch(const struct agent_host *h, struct pollfd fds[AGENT_HOST_WATCHES]);
@@ -45,8 +74,5 @@ void agent_host_watch(const struct agent_host *h, struct pollfd fds[AGENT_HOST_W
 int agent_host_step(struct agent_host *h, const struct pollfd fds[AGENT_HOST_WATCHES], struct error *err);
 /* The workload is over and its output has left for our stdio. */
 bool agent_host_drained(const struct agent_host *h);
-
-/* Replaces what is not printable, so that a guest's text is one harmless line. */
-void agent_text_clean(char *text);
 
 #endif

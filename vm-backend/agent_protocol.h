@@ -5,42 +5,62 @@
 #include <stdint.h>
 
 /*
- * The agent channel: one framed, flow-controlled protocol over a byte stream (a virtio console port). Little-endian.
+ * The agent channel, version 2: one framed, flow-controlled protocol over a byte stream (a virtio console port).
+ * Little-endian.
  *
  *      0        4      5        6         8
  *      | length | kind | stream | session | payload[length] …
  *
- * Both sides treat the other as hostile: a frame longer than AGENT_MAX_PAYLOAD, an unknown kind, a stream that the
- * session does not have, or data beyond the granted credit ends the connection. Each DATA direction of a session has a
- * window: the sender may have at most AGENT_WINDOW bytes that the receiver has not yet given back by CREDIT.
+ * Session 0 is the workload; the others are processes that are executed beside it, each from its START to its ERROR or
+ * EXIT, after which the number is free again. Both sides treat the other as hostile: a frame longer than
+ * AGENT_MAX_PAYLOAD, an unknown kind, a session or stream that cannot be, or data beyond the granted credit ends the
+ * connection. Each DATA direction of a session has a window: the sender may have at most AGENT_WINDOW bytes that the
+ * receiver has not yet given back by CREDIT.
  *
  *   guest → host  HELLO      once, when PID 1 is ready for work: struct agent_hello
- *   host → guest  START      struct agent_start: a plan of so many bytes follows (session 0 is the workload)
- *   host → guest  PLAN       a piece of the plan as JSON; the last one starts the workload
- *   guest → host  MILESTONE  a name; the host stamps the time
+ *   host → guest  START      struct agent_start: a text of so many bytes follows
+ *   host → guest  PLAN       a piece of it: the plan as JSON (session 0), a plan_process (the others)
+ *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others run
+ *   host → guest  GO         session 0 may run
+ *   guest → host  MILESTONE  a name, of session 0; the host stamps the time
  *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host)
  *   both          EOF        the stream has ended
  *   both          CREDIT     uint32: bytes consumed of the stream
  *   both          CLOSED     nobody reads the stream any more: its writer gets EPIPE/SIGPIPE; no EOF is owed
  *   host → guest  RESIZE     struct agent_size
  *   host → guest  SIGNAL     uint32 signal number
- *   guest → host  ERROR      struct agent_error: the workload could not be started; the last frame
- *   guest → host  EXIT       struct agent_exit: after all DATA and EOF of the session; the last frame
+ *   guest → host  ERROR      struct agent_error: the process could not be started; the session's last frame
+ *   guest → host  EXIT       struct agent_exit: after all DATA and EOF of the session; its last frame
+ *   host → guest  REQUEST    struct agent_request and a text: something about the workload as a whole
+ *   guest → host  REPLY      struct agent_reply and a piece of the answer
  *   host → guest  SHUTDOWN   power off now
+ *
+ * What the host sends to a session that has just ended crosses its EXIT on the way: the guest drops it.
  */
 enum {
 	AGENT_MAX_PAYLOAD = 64 * 1024,
 	AGENT_WINDOW = 1024 * 1024,
 	AGENT_MAX_PLAN = 1024 * 1024,
 	AGENT_MAX_TEXT = 1000,
-	AGENT_VERSION = 1,
+	AGENT_SESSIONS = 64,
+	AGENT_MAX_REPLY = 512 * 1024,
+	AGENT_VERSION = 2,
 };
 
 #define AGENT_PORT_NAME "org.bivalve.agent"
 
 enum agent_kind {
 	AGENT_HELLO = 1, AGENT_START, AGENT_PLAN, AGENT_MILESTONE, AGENT_DATA, AGENT_EOF, AGENT_CREDIT, AGENT_CLOSED,
-	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_KIND_COUNT,
+	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_ISOLATED, AGENT_GO, AGENT_REQUEST,
+	AGENT_REPLY, AGENT_KIND_COUNT,
+};
+
+/* What a REQUEST is about, and the text it and its answer have. */
+enum agent_question {
+	AGENT_PROCESSES = 1,     /* nothing → an array of struct backend_process */
+	AGENT_STATS,             /* nothing → struct stats */
+	AGENT_UPDATE,            /* struct plan_resources → nothing */
+	AGENT_KILL_ALL,          /* the signal's number → nothing */
 };
 
 enum agent_stream { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_STREAM_COUNT };
@@ -59,8 +79,8 @@ struct agent_hello {
 
 struct agent_start {
 	uint64_t wall_ns;        /* CLOCK_REALTIME of the host */
-	uint32_t plan_bytes;     /* at most AGENT_MAX_PLAN */
-	uint32_t pad;
+	uint32_t plan_bytes;     /* of the text; at most AGENT_MAX_PLAN */
+	uint32_t detached;       /* 1, session 0: its program must be there for it to count as set up */
 };
 
 struct agent_size {
@@ -78,8 +98,21 @@ struct agent_exit {
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* 0: not known */
 };
 
+struct agent_request {       /* then the question's text */
+	uint32_t id;             /* the answer has it too */
+	uint32_t question;       /* enum agent_question */
+};
+
+struct agent_reply {         /* then a piece of the text; of an error's line, if code is not 0 */
+	uint32_t id;
+	int32_t code;            /* errno value */
+	uint32_t left;           /* bytes in the pieces still to come; the whole is at most AGENT_MAX_REPLY */
+	uint32_t pad;
+};
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory");
 _Static_assert(sizeof(struct agent_header) == 8 && sizeof(struct agent_hello) == 16 &&
-		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 48, "no hidden padding");
+		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 48 &&
+		sizeof(struct agent_request) == 8 && sizeof(struct agent_reply) == 16, "no hidden padding");
 
 #endif

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "vm-backend/agent_stream.h"
 
 enum {
@@ -79,12 +80,12 @@ int agent_channel_next(struct agent_channel *c, struct agent_frame *ret, struct 
 		return 0;
 	memcpy(&h, c->in + c->in_start, sizeof h);
 	if (h.length > AGENT_MAX_PAYLOAD || h.kind == 0 || h.kind >= AGENT_KIND_COUNT ||
-			h.stream >= AGENT_STREAM_COUNT || h.session != 0)
+			h.stream >= AGENT_STREAM_COUNT || h.session >= AGENT_SESSIONS)
 		return error_set(err, EPROTO, "agent channel: bad frame: kind %u, stream %u, session %u, %u bytes",
 				h.kind, h.stream, h.session, h.length);
 	if (c->in_end - c->in_start < sizeof h + h.length)
 		return 0;
-	*ret = (struct agent_frame){ h.kind, h.stream, h.length, c->in + c->in_start + sizeof h };
+	*ret = (struct agent_frame){ h.kind, h.stream, h.session, h.length, c->in + c->in_start + sizeof h };
 	c->in_start += sizeof h + h.length;
 	return 1;
 }
@@ -108,16 +109,21 @@ static uint8_t *reserve(struct agent_channel *c, size_t len)
 	return c->out + c->out_end;
 }
 
-static void commit(struct agent_channel *c, enum agent_kind kind, uint8_t stream, size_t len)
+static void commit(struct agent_channel *c, enum agent_kind kind, uint16_t session, uint8_t stream, size_t len)
 {
-	struct agent_header h = { .length = (uint32_t)len, .kind = (uint8_t)kind, .stream = stream };
+	struct agent_header h = { .length = (uint32_t)len, .kind = (uint8_t)kind, .stream = stream, .session = session };
 
 	memcpy(c->out + c->out_end, &h, sizeof h);
 	c->out_end += sizeof h + len;
 }
 
-int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint8_t stream, const void *payload, size_t len,
-		struct error *err)
+bool agent_channel_clogged(const struct agent_channel *c)
+{
+	return agent_channel_pending(c) >= OUT_HIGH;
+}
+
+int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint16_t session, uint8_t stream,
+		const void *payload, size_t len, struct error *err)
 {
 	uint8_t *room = reserve(c, len);
 
@@ -125,8 +131,37 @@ int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint8_t st
 		return error_set(err, ENOBUFS, "agent channel: the other end takes nothing any more");
 	if (len)
 		memcpy(room + sizeof(struct agent_header), payload, len);
-	commit(c, kind, stream, len);
+	commit(c, kind, session, stream, len);
 	return 0;
+}
+
+int agent_channel_send2(struct agent_channel *c, enum agent_kind kind, uint16_t session, const void *head,
+		size_t head_len, const void *text, size_t len, struct error *err)
+{
+	uint8_t *room = head_len + len > AGENT_MAX_PAYLOAD ? NULL : reserve(c, head_len + len);
+
+	if (!room)
+		return error_set(err, ENOBUFS, "agent channel: the other end takes nothing any more");
+	memcpy(room + sizeof(struct agent_header), head, head_len);
+	if (len)
+		memcpy(room + sizeof(struct agent_header) + head_len, text, len);
+	commit(c, kind, session, 0, head_len + len);
+	return 0;
+}
+
+int agent_channel_send_start(struct agent_channel *c, uint16_t session, bool detached, const char *text,
+		size_t len, struct error *err)
+{
+	struct agent_start start = { .wall_ns = clock_wall_ns(), .plan_bytes = (uint32_t)len, .detached = detached };
+	int r;
+
+	if (len == 0 || len > AGENT_MAX_PLAN)
+		return error_set(err, E2BIG, "agent channel: a plan of %zu bytes; at most %d", len, AGENT_MAX_PLAN);
+	r = agent_channel_send(c, AGENT_START, session, 0, &start, sizeof start, err);
+	for (size_t at = 0; at < len && r == 0; at += AGENT_MAX_PAYLOAD)
+		r = agent_channel_send(c, AGENT_PLAN, session, 0, text + at,
+				len - at < AGENT_MAX_PAYLOAD ? len - at : AGENT_MAX_PAYLOAD, err);
+	return r;
 }
 
 int agent_channel_flush(struct agent_channel *c, struct error *err)
@@ -155,14 +190,14 @@ int agent_frame_get(const struct agent_frame *frame, void *ret, size_t size, str
 	return 0;
 }
 
-void agent_source_init(struct agent_source *s, enum agent_stream stream, int fd)
+void agent_source_init(struct agent_source *s, uint16_t session, enum agent_stream stream, int fd)
 {
-	*s = (struct agent_source){ .fd = fd, .stream = (uint8_t)stream, .credit = AGENT_WINDOW };
+	*s = (struct agent_source){ .fd = fd, .session = session, .stream = (uint8_t)stream, .credit = AGENT_WINDOW };
 }
 
 bool agent_source_ready(const struct agent_source *s, const struct agent_channel *c)
 {
-	return s->fd >= 0 && s->credit > 0 && agent_channel_pending(c) < OUT_HIGH;
+	return s->fd >= 0 && s->credit > 0 && !agent_channel_clogged(c);
 }
 
 ssize_t agent_source_pump(struct agent_source *s, struct agent_channel *c)
@@ -180,11 +215,11 @@ ssize_t agent_source_pump(struct agent_source *s, struct agent_channel *c)
 		return -EAGAIN;
 	if (n <= 0) {
 		s->fd = -1;
-		commit(c, AGENT_EOF, s->stream, 0);
+		commit(c, AGENT_EOF, s->session, s->stream, 0);
 		return 0;
 	}
 	s->credit -= (uint32_t)n;
-	commit(c, AGENT_DATA, s->stream, (size_t)n);
+	commit(c, AGENT_DATA, s->session, s->stream, (size_t)n);
 	return n;
 }
 
@@ -201,9 +236,9 @@ int agent_source_credit(struct agent_source *s, const struct agent_frame *frame,
 	return 0;
 }
 
-void agent_sink_init(struct agent_sink *s, enum agent_stream stream, int fd)
+void agent_sink_init(struct agent_sink *s, uint16_t session, enum agent_stream stream, int fd)
 {
-	*s = (struct agent_sink){ .fd = fd, .stream = (uint8_t)stream, .nonblocking = true };
+	*s = (struct agent_sink){ .fd = fd, .session = session, .stream = (uint8_t)stream, .nonblocking = true };
 }
 
 void agent_sink_release(struct agent_sink *s)
@@ -239,19 +274,21 @@ static int sink_consumed(struct agent_sink *s, struct agent_channel *c, size_t n
 	given = s->unreturned;
 	s->used -= given;
 	s->unreturned = 0;
-	return agent_channel_send(c, AGENT_CREDIT, s->stream, &given, sizeof given, err);
+	return agent_channel_send(c, AGENT_CREDIT, s->session, s->stream, &given, sizeof given, err);
 }
 
 /* Nobody reads the fd: what was and will be received is thrown away, with credit. */
-static int sink_close(struct agent_sink *s, struct agent_channel *c, struct error *err)
+int agent_sink_close(struct agent_sink *s, struct agent_channel *c, struct error *err)
 {
 	size_t lost = s->len;
 	int r = 0;
 
+	if (s->fd < 0)
+		return 0;
 	s->fd = -1;
 	s->start = s->len = 0;
 	if (!s->ended)
-		r = agent_channel_send(c, AGENT_CLOSED, s->stream, NULL, 0, err);
+		r = agent_channel_send(c, AGENT_CLOSED, s->session, s->stream, NULL, 0, err);
 	return r < 0 ? r : sink_consumed(s, c, lost, err);
 }
 
@@ -287,7 +324,7 @@ int agent_sink_receive(struct agent_sink *s, struct agent_channel *c, const stru
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
-			r = sink_close(s, c, err);
+			r = agent_sink_close(s, c, err);
 		else
 			done += (size_t)n;
 		if (r < 0)
@@ -311,7 +348,7 @@ int agent_sink_flush(struct agent_sink *s, struct agent_channel *c, struct error
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
-			return sink_close(s, c, err);
+			return agent_sink_close(s, c, err);
 		s->start = (s->start + (size_t)n) % AGENT_WINDOW;
 		s->len -= (size_t)n;
 		done += (size_t)n;

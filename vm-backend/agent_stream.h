@@ -27,6 +27,7 @@ struct agent_channel {
 
 struct agent_frame {
 	uint8_t kind, stream;
+	uint16_t session;
 	uint32_t length;
 	const uint8_t *payload;  /* in the channel; valid until the next agent_channel_fill */
 };
@@ -39,14 +40,22 @@ int agent_channel_fill(struct agent_channel *c, struct error *err);
 /* Takes the next whole frame. Returns 1; 0: more must come first; -EPROTO: the other end breaks the protocol. */
 int agent_channel_next(struct agent_channel *c, struct agent_frame *ret, struct error *err);
 /* Queues a frame. Returns 0, or -ENOBUFS when the other end has taken nothing for too long. */
-int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint8_t stream, const void *payload, size_t len,
-		struct error *err);
+int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint16_t session, uint8_t stream,
+		const void *payload, size_t len, struct error *err);
+/* The same, with the payload in two parts. */
+int agent_channel_send2(struct agent_channel *c, enum agent_kind kind, uint16_t session, const void *head,
+		size_t head_len, const void *text, size_t len, struct error *err);
+/* START and the text in pieces. -E2BIG beyond AGENT_MAX_PLAN. */
+int agent_channel_send_start(struct agent_channel *c, uint16_t session, bool detached, const char *text,
+		size_t len, struct error *err);
 /* Writes what is queued, as far as it goes. Returns 0, or -errno when the other end is gone. */
 int agent_channel_flush(struct agent_channel *c, struct error *err);
 static inline size_t agent_channel_pending(const struct agent_channel *c)
 {
 	return c->out_end - c->out_start;
 }
+/* The other end is slow: what can wait should. */
+bool agent_channel_clogged(const struct agent_channel *c);
 
 /* Copies a payload that must have exactly this size. Returns 0 or -EPROTO. */
 int agent_frame_get(const struct agent_frame *frame, void *ret, size_t size, struct error *err);
@@ -54,10 +63,11 @@ int agent_frame_get(const struct agent_frame *frame, void *ret, size_t size, str
 /* The sending end of a stream. */
 struct agent_source {
 	int fd;                  /* borrowed; -1: ended */
+	uint16_t session;
 	uint8_t stream;
 	uint32_t credit;
 };
-void agent_source_init(struct agent_source *s, enum agent_stream stream, int fd);
+void agent_source_init(struct agent_source *s, uint16_t session, enum agent_stream stream, int fd);
 /* Whether reading makes sense now: not ended, credit left and the channel not clogged. */
 bool agent_source_ready(const struct agent_source *s, const struct agent_channel *c);
 /*
@@ -71,6 +81,7 @@ int agent_source_credit(struct agent_source *s, const struct agent_frame *frame,
 /* The receiving end of a stream. */
 struct agent_sink {
 	int fd;                  /* borrowed; -1: closed, what comes is thrown away */
+	uint16_t session;
 	uint8_t stream;
 	bool nonblocking;        /* the fd is; else it is written in pieces that poll(2) says will not block */
 	size_t piece;            /* largest write; 0: any */
@@ -80,7 +91,7 @@ struct agent_sink {
 	uint8_t *queue;          /* AGENT_WINDOW bytes, made when first needed */
 	size_t start, len;       /* a ring */
 };
-void agent_sink_init(struct agent_sink *s, enum agent_stream stream, int fd);
+void agent_sink_init(struct agent_sink *s, uint16_t session, enum agent_stream stream, int fd);
 void agent_sink_release(struct agent_sink *s);
 /* Takes a DATA or EOF frame. -EPROTO: beyond the window, or after the end. */
 int agent_sink_receive(struct agent_sink *s, struct agent_channel *c, const struct agent_frame *frame,
@@ -90,6 +101,8 @@ int agent_sink_receive(struct agent_sink *s, struct agent_channel *c, const stru
  * CLOSED is sent. Returns 0, or -ENOBUFS as agent_channel_send.
  */
 int agent_sink_flush(struct agent_sink *s, struct agent_channel *c, struct error *err);
+/* Nobody wants it any more: as when nobody reads the fd. Idempotent. */
+int agent_sink_close(struct agent_sink *s, struct agent_channel *c, struct error *err);
 /* Nothing left to write: only then may the fd be closed after EOF. */
 static inline bool agent_sink_empty(const struct agent_sink *s)
 {

@@ -13,13 +13,15 @@
  * guest applies the same plan by the same code as the container shell.
  *
  * create() returns when the machine runs, not when the guest is up: the boot overlaps with whatever the launcher does.
- * The workload starts when both the guest is ready and start() was called.
+ * The workload starts when both the guest has set it up and start() was called. A detached instance is different: its
+ * creator waits until the workload is set up in the guest, so that whatever is wrong with the plan is create's error;
+ * until then, and until state.json names every process, the monitor dies with it. Afterwards the FIFO starts it.
  *
  * Limits bind twice: inside, by the guest's cgroup v2 and the plan; outside, the machine's process is in a cgroup with
  * room for the guest's RAM and the engine's overhead. Wall time is the launcher's.
  *
  * What this does not defend against: the host's root; side channels between machines; a launcher that is killed
- * between fork and the write of state.json (the processes die with it; an empty cgroup may stay until `delete`).
+ * before create() is done (the processes die with it; an empty cgroup may stay until `delete`).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,22 +30,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "runtime/base/json.h"
+#include "runtime/base/path.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/hooks.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/shares.h"
 #include "vm-backend/vm_monitor.h"
+#include "vm-backend/vm_verbs.h"
 
 enum {
 	MIN_MEMORY_BYTES = 64 << 20,
@@ -122,7 +125,7 @@ static int vm_check(const struct plan *plan, struct error *err)
 struct creation {
 	const struct vm_engine *engine;
 	struct cgroup_host cgroups;
-	int event_fd, start_fd, ready_read, ready_write; /* the monitor's ends, and ours of the answer's pipe */
+	int event_fd, start_fd, ready, ready_theirs; /* the monitor's ends, and ours of the answer's socket */
 	int stdio[3];            /* for the monitor: borrowed, or the terminal's slave */
 	int slave;
 };
@@ -131,8 +134,8 @@ static void creation_release(struct creation *c)
 {
 	close_cleanup(&c->event_fd);
 	close_cleanup(&c->start_fd);
-	close_cleanup(&c->ready_read);
-	close_cleanup(&c->ready_write);
+	close_cleanup(&c->ready);
+	close_cleanup(&c->ready_theirs);
 	close_cleanup(&c->slave);
 }
 
@@ -163,6 +166,27 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
 	return c->engine ? 0 : choose_engine(plan, in, c, err);
 }
 
+struct plan_resources vm_outer_resources(const struct plan *plan, const struct plan_resources *resources,
+		const char *engine_name)
+{
+	/* What names processors or memory nodes means the host's; what names devices or counts inside binds inside. */
+	struct plan_resources outer = {
+		.cpu_quota_us = resources->cpu_quota_us, .cpu_period_us = resources->cpu_period_us,
+		.cpu_burst_us = resources->cpu_burst_us, .cpu_weight = resources->cpu_weight,
+		.cpu_shares = resources->cpu_shares, .cpu_idle = resources->cpu_idle,
+		.cpu_set = resources->cpu_set, .memory_nodes = resources->memory_nodes,
+		.io_weight = resources->io_weight, .pids = MACHINE_PIDS,
+	};
+	uint64_t overhead = DEFAULT_OVERHEAD_BYTES;
+
+	for (size_t i = 0; vm_engines[i]; i++)
+		if (engine_name && !strcmp(vm_engines[i]->name, engine_name) && vm_engines[i]->overhead_bytes)
+			overhead = vm_engines[i]->overhead_bytes;
+	if (resources->memory_bytes && resources->memory_bytes != UINT64_MAX)
+		outer.memory_bytes = plan->vm.memory_bytes + overhead;
+	return outer;
+}
+
 /*
  * The outer limits: the machine's process may use what the plan allows, plus what running a machine takes. Without
  * control groups of our own (not root) the inner limits still bind, RAM by the machine's very size.
@@ -170,26 +194,22 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
 static int make_cgroup(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
 	const struct plan_resources *res = &plan->resources;
-	/* What is the machine's as a whole; the rest is about files and devices of the guest. */
-	struct plan_resources outer = { .memory_bytes = res->memory_bytes == UINT64_MAX ? 0 : res->memory_bytes,
-		.cpu_quota_us = res->cpu_quota_us, .cpu_period_us = res->cpu_period_us, .cpu_weight = res->cpu_weight,
-		.cpu_shares = res->cpu_shares, .pids = res->pids };
+	struct plan_resources outer = vm_outer_resources(plan, res, c->engine->name);
 	int r;
 
-	if (!outer.memory_bytes && !outer.cpu_quota_us && !outer.cpu_weight && !outer.cpu_shares && !outer.pids)
+	if (!plan->cgroup && !in->detached && !res->memory_bytes && !res->cpu_quota_us && !res->cpu_weight &&
+			!res->cpu_shares && !res->cpu_set && !res->pids)
 		return 0;
 	cgroup_probe(&c->cgroups);
-	if (outer.memory_bytes)
-		outer.memory_bytes = plan->vm.memory_bytes +
-				(c->engine->overhead_bytes ? c->engine->overhead_bytes : DEFAULT_OVERHEAD_BYTES);
-	outer.pids = c->cgroups.pids ? MACHINE_PIDS : 0; /* the plan's own limit binds in the guest */
+	if (!c->cgroups.pids)
+		outer.pids = 0;
 	if (!c->cgroups.memory)
 		outer.memory_bytes = 0;
 	if (!c->cgroups.cpu)
-		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = outer.cpu_shares = 0;
+		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = outer.cpu_shares = outer.cpu_burst_us = 0;
 	if (!c->cgroups.memory && !c->cgroups.cpu && !c->cgroups.pids)
 		return 0;
-	in->cgroup = xasprintf("bivalve-%s", in->id);
+	in->cgroup = plan->cgroup ? xstrdup(plan->cgroup) : xasprintf("bivalve-%s", in->id);
 	r = instance_save(in, err);
 	if (r == 0)
 		r = cgroup_create(&c->cgroups, in->cgroup, &outer, err);
@@ -198,10 +218,15 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 	return r < 0 ? error_prefix(err, "resources, outside the machine") : 0;
 }
 
-static int open_channels(struct instance *in, struct creation *c, struct error *err)
+/* A detached instance tells nobody its events, and waits at its FIFO. */
+static int open_start(struct instance *in, struct creation *c, struct error *err)
 {
-	int events[2], start[2], ready[2];
+	int events[2], start[2];
 
+	if (in->detached) {
+		c->start_fd = instance_make_fifo(in, err);
+		return c->start_fd < 0 ? c->start_fd : 0;
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0)
 		return error_sys(err, "cannot make the event socket");
 	in->live.event_fd = events[0];
@@ -210,36 +235,26 @@ static int open_channels(struct instance *in, struct creation *c, struct error *
 		return error_sys(err, "cannot make the start pipe");
 	c->start_fd = start[0];
 	in->live.start_fd = start[1];
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return error_sys(err, "cannot make a pipe");
-	c->ready_read = ready[0];
-	c->ready_write = ready[1];
 	return 0;
 }
 
-/* A terminal of the host between the launcher and the monitor. The line discipline is the guest's: ours is raw. */
+static int open_channels(struct instance *in, struct creation *c, struct error *err)
+{
+	int ready[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ready) < 0)
+		return error_sys(err, "cannot make a socket pair");
+	c->ready = ready[0];
+	c->ready_theirs = ready[1];
+	return open_start(in, c, err);
+}
+
+/* A terminal of the host between the launcher and the monitor. */
 static int open_terminal(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
-	struct winsize size = { .ws_row = (unsigned short)plan->process.rows,
-		.ws_col = (unsigned short)plan->process.columns };
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	struct termios raw;
-
-	if (master < 0 || unlockpt(master) < 0) {
-		int r = error_sys(err, "cannot make a terminal");
-
-		close_cleanup(&master);
-		return r;
-	}
-	in->live.console_fd = master;
-	c->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (c->slave < 0 || tcgetattr(c->slave, &raw) < 0)
-		return error_sys(err, "cannot open the terminal");
-	cfmakeraw(&raw);
-	if (tcsetattr(c->slave, TCSANOW, &raw) < 0)
-		return error_sys(err, "cannot set up the terminal");
-	if (size.ws_row && size.ws_col)
-		(void)ioctl(c->slave, TIOCSWINSZ, &size); /* the launcher sets the real size later */
+	in->live.console_fd = vm_open_terminal(&plan->process, &c->slave, err);
+	if (in->live.console_fd < 0)
+		return -err->code;
 	c->stdio[0] = c->slave;
 	c->stdio[1] = c->stdio[2] = -1;
 	return 0;
@@ -280,7 +295,7 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 {
 	struct vm_monitor_start start = { .plan = plan, .engine = c->engine, .dir = in->dir, .parent = getpid(),
 		.stdio = { c->stdio[0], c->stdio[1], c->stdio[2] }, .event_fd = c->event_fd, .start_fd = c->start_fd,
-		.ready_fd = c->ready_write };
+		.ready_fd = c->ready_theirs, .detached = in->detached };
 	sigset_t all, old;
 	pid_t pid;
 
@@ -297,31 +312,75 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 	in->pid = (uint64_t)pid;
 	(void)pid_start_time(pid, &in->pid_start); /* without /proc the pid alone must do */
 	in->live.pidfd = pidfd_open_pid(pid);
-	close_cleanup(&c->ready_write);
-	c->ready_write = -1;
+	close_cleanup(&c->ready_theirs);
+	c->ready_theirs = -1;
 	return in->live.pidfd < 0 ? error_set(err, -in->live.pidfd, "cannot open the monitor's pidfd") : 0;
 }
 
-static int await_machine(struct instance *in, struct creation *c, struct error *err)
+/* The monitor's next answer. */
+static int await_monitor(struct creation *c, pid_t *ret_machine, struct error *err)
 {
 	struct vm_monitor_ready ready;
+	ssize_t n;
 
-	if (fd_read_full(c->ready_read, &ready, sizeof ready) != (ssize_t)sizeof ready)
+	do
+		n = recv(c->ready, &ready, sizeof ready, 0);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof ready)
 		return error_set(err, EIO, "vm: the monitor died");
 	if (ready.machine <= 0) {
 		*err = ready.error;
 		return -err->code;
 	}
-	in->vmm_pid = (uint64_t)ready.machine;
-	(void)pid_start_time(ready.machine, &in->vmm_pid_start); /* as for the monitor */
-	return in->cgroup ? cgroup_attach(&c->cgroups, in->cgroup, ready.machine, err) : 0;
+	*ret_machine = ready.machine;
+	return 0;
+}
+
+static int await_machine(struct instance *in, struct creation *c, struct error *err)
+{
+	pid_t machine;
+	int r = await_monitor(c, &machine, err);
+
+	if (r < 0)
+		return r;
+	in->vmm_pid = (uint64_t)machine;
+	(void)pid_start_time(machine, &in->vmm_pid_start); /* as for the monitor */
+	return in->cgroup ? cgroup_attach(&c->cgroups, in->cgroup, machine, err) : 0;
+}
+
+/* The hooks that run on the host while the workload is not there yet. */
+static int run_hooks(const struct plan *plan, const struct instance *in, struct error *err)
+{
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	if (!plan->hooks.n_prestart && !plan->hooks.n_create_runtime)
+		return 0;
+	state = instance_oci_state(in, INSTANCE_CREATING, false);
+	r = hooks_run(plan, HOOK_PRESTART, state, err);
+	return r < 0 ? r : hooks_run(plan, HOOK_CREATE_RUNTIME, state, err);
+}
+
+/* The last steps of a detached create: what there is was written down, the workload is set up, the monitor is let go. */
+static int detach(struct instance *in, struct creation *c, struct error *err)
+{
+	pid_t machine;
+	int r = await_monitor(c, &machine, err);
+
+	char byte;
+
+	if (r == 0 && send(c->ready, &(char){ VM_MONITOR_RELEASE }, 1, MSG_NOSIGNAL) != 1)
+		r = error_sys(err, "vm: the monitor died");
+	if (r == 0) /* its end of file: from now on our end is not the monitor's */
+		(void)!recv(c->ready, &byte, 1, 0);
+	return r;
 }
 
 static int vm_delete(const struct instance *in, struct error *err);
 
 static int vm_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
 {
-	struct creation c = { .event_fd = -1, .start_fd = -1, .ready_read = -1, .ready_write = -1, .slave = -1,
+	struct creation c = { .event_fd = -1, .start_fd = -1, .ready = -1, .ready_theirs = -1, .slave = -1,
 		.stdio = { stdio[0], stdio[1], stdio[2] } };
 	int r = take_engine(plan, in, &c, err);
 
@@ -339,47 +398,39 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = await_machine(in, &c, err);
 	if (r == 0)
 		r = instance_save(in, err);
+	if (r == 0)
+		r = run_hooks(plan, in, err);
+	if (r == 0 && in->detached)
+		r = detach(in, &c, err);
 	creation_release(&c);
 	if (r < 0)
 		(void)vm_delete(in, NULL); /* the first error is the one to tell */
 	return r;
 }
 
+/* Why a detached instance is no longer there to be started. */
+static int tell_fate(const struct instance *in, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" VM_MONITOR_ERROR, in->dir), *text = NULL;
+
+	if (file_read_at(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
+		return -err->code;
+	text[strcspn(text, "\n")] = '\0';
+	return error_set(err, ESRCH, "%s", text);
+}
+
 static int vm_start(struct instance *in, struct error *err)
 {
-	int r = fd_write_full(in->live.start_fd, "", 1);
+	int r;
 
+	if (in->detached) {
+		r = instance_write_fifo(in, err);
+		return r == -ESRCH ? tell_fate(in, err) : r;
+	}
+	r = fd_write_full(in->live.start_fd, "", 1);
 	close_cleanup(&in->live.start_fd);
 	in->live.start_fd = -1;
 	return r < 0 ? error_set(err, -r, "vm: the monitor does not take the start: %s", strerror(-r)) : 0;
-}
-
-/* A pidfd of the process that had this pid and start time; -ESRCH when it is gone. */
-static int open_process(uint64_t pid, uint64_t start)
-{
-	uint64_t now_start;
-	int pidfd = pid ? pidfd_open_pid((pid_t)pid) : -ESRCH;
-
-	if (pidfd >= 0 && start && (pid_start_time((pid_t)pid, &now_start) < 0 || now_start != start)) {
-		(void)close(pidfd); /* another process has the number now */
-		return -ESRCH;
-	}
-	return pidfd;
-}
-
-static int vm_kill(const struct instance *in, int signo, struct error *err)
-{
-	siginfo_t info = { .si_signo = VM_RELAY_SIGNAL, .si_code = SI_QUEUE };
-	_cleanup_close_ int pidfd = open_process(in->pid, in->pid_start);
-
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = signo;
-	if (pidfd < 0)
-		return error_set(err, -pidfd, "the workload is gone");
-	if (syscall(SYS_pidfd_send_signal, pidfd, VM_RELAY_SIGNAL, &info, 0) < 0)
-		return error_sys(err, "cannot signal the workload");
-	return 0;
 }
 
 static void vm_account(const struct instance *in, struct report *report)
@@ -401,7 +452,7 @@ static void vm_account(const struct instance *in, struct report *report)
 /* Kills a process and waits until it is gone; reaps it if it is ours. */
 static int end_process(uint64_t pid, uint64_t start, const char *what, struct error *err)
 {
-	_cleanup_close_ int pidfd = open_process(pid, start);
+	_cleanup_close_ int pidfd = vm_open_process(pid, start);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 	int r;
 
@@ -442,4 +493,11 @@ const struct backend vm_backend = {
 	.kill = vm_kill,
 	.account = vm_account,
 	.delete = vm_delete,
+	.exec = vm_exec,
+	.kill_all = vm_kill_all,
+	.pause = vm_pause,
+	.resume = vm_resume,
+	.update = vm_update,
+	.stats = vm_stats,
+	.processes = vm_processes,
 };

@@ -9,7 +9,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "runtime/base/path.h"
-#include "vm-backend/agent_host.h"
+#include "vm-backend/agent_session.h"
 #include "vm-backend/vm_log.h"
 
 enum { TAIL_LINES = 6 };

@@ -2,17 +2,23 @@
 /*
  * The monitor.
  *
- * Theory of operation. One loop over: the agent channel and the workload's streams (agent_host), the machine's pidfd,
- * its log, signals, the start pipe and one deadline. The stages:
+ * Theory of operation. One loop over: the agent channel and the sessions' streams (agent_host), the machine's pidfd,
+ * its log, signals, the start pipe, the control socket and one deadline. The stages:
  *
- *      boot ---- HELLO and the start byte ----> running ---- EXIT or ERROR ----> drain ---> exit(status)
- *        |                                         |                              |
- *        +- machine ends, 120 s pass,              +- machine ends, bad frames:   +- the machine is killed at
- *           or the start pipe closes:                 ERROR, exit(125)               once, unless it has disks
- *           ERROR, exit(125)                                                         to write back
+ *   boot -- HELLO --> set up -- ISOLATED and the start byte --> running -- EXIT or ERROR --> drain ---> exit(status)
+ *     |                 |                                         |                             |
+ *     +-----------------+- machine ends, time passes,             +- machine ends, bad frames:  +- the machine is
+ *                          or the start pipe closes:                 ERROR, exit(125)              killed at once,
+ *                          ERROR, exit(125)                                                        unless it has
+ *                                                                                                  disks to write back
  *
  * Everything dies together: the machine with the monitor and the monitor with its parent, by PR_SET_PDEATHSIG; the
  * monitor kills the machine before it exits.
+ *
+ * A detached monitor is tied to its maker only until that has written down its pids and says so by a byte: whenever the
+ * maker is killed, either all is gone or state.json names it. Nobody reads its events: its last error is a file.
+ *
+ * A paused machine is a stopped process (SIGSTOP): no vCPU runs, and no deadline of the guest's passes meanwhile.
  *
  * SIGKILL cannot be caught, so the backend sends it as the value of VM_RELAY_SIGNAL. The guest delivers it and the
  * workload's status comes back the usual way; a guest that does not answer is killed with its machine.
@@ -32,6 +38,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
@@ -41,11 +48,13 @@
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/vm_control.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define BOOT_NS   (120 * SECOND_NS) /* an emulated machine on a loaded host is slow */
+#define SETUP_NS  (60 * SECOND_NS)  /* for the guest to isolate the workload */
 #define KILL_NS   (2 * SECOND_NS)   /* for SIGKILL to take effect in the guest */
 #define LOST_NS   (2 * SECOND_NS)   /* for a machine whose agent channel has closed to end */
 #define OFF_MS    2000              /* for the guest to write back its disks */
@@ -56,19 +65,26 @@
  */
 #define WORDS "panic=-1 reboot=t initcall_blacklist=tracer_init_tracefs,crypto_kdf108_init"
 
-enum { EXIT_INTERNAL = 125, MEMORY_STEP = 2 << 20 };
-enum { WATCH_SIGNALS = AGENT_HOST_WATCHES, WATCH_MACHINE, WATCH_LOG, WATCH_START, WATCH_COUNT };
+enum { EXIT_INTERNAL = 125, MEMORY_STEP = 2 << 20, STOP_STEPS = 500, STOP_STEP_NS = 1000000 };
+enum {
+	WATCH_SIGNALS = AGENT_HOST_WATCHES, WATCH_MACHINE, WATCH_LOG, WATCH_START, WATCH_READY, WATCH_CONTROL,
+	WATCH_COUNT = WATCH_CONTROL + CONTROL_WATCHES,
+};
 
 struct monitor {
 	const struct vm_monitor_start *start;
 	struct agent_host agent;
+	struct control_server control;
 	struct vm_log log;
 	int signal_fd, machine_fd, start_fd;
+	int ready_fd;            /* to the maker, until it has released us; -1 */
 	pid_t machine;
 	struct vm_share *shares;
 	size_t n_shares;
 	char *words;             /* the kernel's command line; this and shares live as long as the process */
 	uint64_t spawned_ns, deadline_ns; /* deadline 0: none */
+	uint64_t paused_ns;      /* since when the machine is stopped; 0: it runs */
+	bool told_isolated;
 	bool go;                 /* the start byte has come */
 	bool killing;            /* SIGKILL was passed on */
 	bool writable;           /* the machine has a disk that it may write */
@@ -81,9 +97,35 @@ struct monitor {
 static const int relayed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU,
 	SIGALRM, SIGVTALRM, SIGPROF, SIGURG, SIGIO, SIGPWR };
 
-static void tell_error(const struct monitor *m, const struct error *err)
+/* The answer to the maker. A maker that is gone takes us along. */
+static void tell_maker(struct monitor *m, const struct error *err)
+{
+	struct vm_monitor_ready ready = { .machine = err ? 0 : m->machine };
+
+	if (err)
+		ready.error = *err;
+	if (m->ready_fd >= 0)
+		(void)send(m->ready_fd, &ready, sizeof ready, MSG_NOSIGNAL | MSG_DONTWAIT); /* two small messages fit */
+}
+
+/* For whoever asks later what became of a detached instance; and for its maker, if that still waits. */
+static void keep_error(struct monitor *m, const struct error *err)
+{
+	_cleanup_free_ char *path = NULL, *line = NULL;
+
+	if (!m->start->detached)
+		return;
+	path = xasprintf("%s/" VM_MONITOR_ERROR, m->start->dir);
+	line = xasprintf("%s\n", err->message);
+	(void)file_write_volatile(AT_FDCWD, path, line, strlen(line), 0600, NULL); /* the exit status says it too */
+	if (!m->told_isolated)
+		tell_maker(m, err);
+}
+
+static void tell_error(struct monitor *m, const struct error *err)
 {
 	(void)backend_event_error(m->start->event_fd, err, EXIT_INTERNAL); /* the exit status says it too */
+	keep_error(m, err);
 }
 
 static void finish(struct monitor *m, int exit_status)
@@ -117,10 +159,40 @@ static void finish_signaled(struct monitor *m, int signo)
 	finish(m, 128 + signo);
 }
 
+/* The guest's kernel is up. */
+static void on_ready(struct monitor *m)
+{
+	struct backend_event entered = { .kind = EVENT_MILESTONE, .text = "kernel-entered" };
+	uint64_t now = clock_now_ns();
+
+	if (m->start->engine->entry_unseen && m->agent.uptime_ns < now - m->spawned_ns) {
+		entered.at_ns = now - m->agent.uptime_ns;
+		(void)backend_event_send(m->start->event_fd, &entered); /* the supervisor may be gone */
+	}
+	(void)backend_event_milestone(m->start->event_fd, "agent-ready"); /* as above */
+	if (!m->killing)
+		m->deadline_ns = now + SETUP_NS;
+}
+
+static void resize(struct monitor *m);
+
+/* The guest has set up the workload, which waits for its start now. */
+static void on_isolated(struct monitor *m)
+{
+	m->told_isolated = true;
+	if (!m->killing)
+		m->deadline_ns = 0;
+	if (m->start->plan->process.terminal)
+		resize(m);
+	if (m->start->detached)
+		tell_maker(m, NULL);
+}
+
 static void on_agent(struct monitor *m, const struct pollfd *fds)
 {
+	const struct agent_session *workload = &m->agent.workload;
 	struct error err = { 0 };
-	bool was_ready = m->agent.ready;
+	bool was_ready = m->agent.ready, was_over = workload->over;
 	int r = agent_host_step(&m->agent, fds, &err);
 
 	if (r < 0) {
@@ -128,18 +200,13 @@ static void on_agent(struct monitor *m, const struct pollfd *fds)
 		fail(m, &err);
 		return;
 	}
-	if (m->agent.ready && !was_ready) {
-		struct backend_event entered = { .kind = EVENT_MILESTONE, .text = "kernel-entered" };
-		uint64_t now = clock_now_ns();
-
-		if (m->start->engine->entry_unseen && m->agent.uptime_ns < now - m->spawned_ns) {
-			entered.at_ns = now - m->agent.uptime_ns;
-			(void)backend_event_send(m->start->event_fd, &entered); /* the supervisor may be gone */
-		}
-		(void)backend_event_milestone(m->start->event_fd, "agent-ready"); /* as above */
-		m->deadline_ns = m->killing ? m->deadline_ns : 0;
-	}
-	if (m->agent.gone && !m->killing && !m->lost) {
+	if (m->agent.ready && !was_ready)
+		on_ready(m);
+	if (workload->isolated && !m->told_isolated)
+		on_isolated(m);
+	if (workload->failed && !was_over)
+		keep_error(m, &workload->error);
+	if (m->agent.lost && !m->killing && !m->lost) {
 		m->lost = true;
 		m->deadline_ns = clock_now_ns() + LOST_NS;
 	}
@@ -147,10 +214,31 @@ static void on_agent(struct monitor *m, const struct pollfd *fds)
 
 static void start_if_ready(struct monitor *m)
 {
+	const struct agent_session *workload = &m->agent.workload;
 	struct error err = { 0 };
+	int r = 0;
 
-	if (m->go && m->agent.ready && !m->agent.started && agent_host_start(&m->agent, m->start->plan, &err) < 0)
+	if (workload->over)
+		return;
+	if (m->agent.ready && !m->agent.started)
+		r = agent_host_start(&m->agent, m->start->plan, m->start->detached, &err);
+	else if (m->go && workload->isolated && !workload->running)
+		r = agent_host_go(&m->agent, &err);
+	if (r < 0)
 		fail(m, &err);
+}
+
+/* The maker of a detached instance has written down what there is, or is gone. */
+static void on_maker(struct monitor *m)
+{
+	char byte = 0;
+
+	if (read(m->ready_fd, &byte, 1) == 1 && byte == VM_MONITOR_RELEASE)
+		(void)prctl(PR_SET_PDEATHSIG, 0); /* cannot fail */
+	else
+		finish(m, EXIT_INTERNAL);
+	(void)close(m->ready_fd); /* it has told all it can */
+	m->ready_fd = -1;
 }
 
 static void on_start(struct monitor *m)
@@ -167,14 +255,21 @@ static void on_start(struct monitor *m)
 		finish(m, EXIT_INTERNAL);
 }
 
+/* What fails because the guest takes nothing now is lost, as it would be in a full queue of any kind. */
+static void note(struct monitor *m, int r, const struct error *err)
+{
+	if (r < 0 && r != -EAGAIN)
+		fail(m, err);
+}
+
 static void resize(struct monitor *m)
 {
 	struct winsize size;
 	struct error err = { 0 };
 
-	if (m->agent.started && ioctl(m->agent.stdio[0], TIOCGWINSZ, &size) == 0 &&
-			agent_host_resize(&m->agent, size.ws_row, size.ws_col, &err) < 0)
-		fail(m, &err);
+	if (m->agent.workload.isolated && ioctl(m->agent.workload.stdio[0], TIOCGWINSZ, &size) == 0 && size.ws_row &&
+			size.ws_col)
+		note(m, agent_host_resize(&m->agent, 0, size.ws_row, size.ws_col, &err), &err);
 }
 
 /* A signal for the workload. Before it exists, the monitor is what dies of the signal. */
@@ -188,14 +283,14 @@ static void relay(struct monitor *m, int signo)
 		m->killing = true;
 		m->deadline_ns = clock_now_ns() + KILL_NS;
 	}
-	if (m->agent.over || m->finished)
+	if (m->agent.workload.over || m->finished)
 		return;
-	if (m->agent.started) {
-		if (agent_host_signal(&m->agent, (uint32_t)signo, &err) < 0)
-			fail(m, &err);
-	} else if (signo == SIGKILL || signo == SIGTERM || signo == SIGINT || signo == SIGHUP || signo == SIGQUIT) {
+	if (signo == SIGKILL && m->paused_ns)
+		finish_signaled(m, signo); /* the guest cannot answer */
+	else if (m->agent.workload.running)
+		note(m, agent_host_signal(&m->agent, 0, (uint32_t)signo, &err), &err);
+	else if (signo == SIGKILL || signo == SIGTERM || signo == SIGINT || signo == SIGHUP || signo == SIGQUIT)
 		finish_signaled(m, signo);
-	}
 }
 
 static void on_signals(struct monitor *m)
@@ -220,23 +315,23 @@ static void on_machine(struct monitor *m)
 	struct pollfd fds[AGENT_HOST_WATCHES];
 	struct error err = { 0 };
 
-	while (!m->agent.gone && !m->agent.over && !m->finished) {
+	while (!m->agent.lost && !m->agent.workload.over && !m->finished) {
 		agent_host_watch(&m->agent, fds);
 		fds[0].revents = POLLIN;
 		on_agent(m, fds);
-		if (!m->agent.gone && poll(fds, 1, 0) == 0)
+		if (!m->agent.lost && poll(fds, 1, 0) == 0)
 			break; /* somebody else keeps the socket open */
 	}
 	(void)close(m->machine_fd); /* a pidfd */
 	m->machine_fd = -1;
-	if (m->agent.over || m->finished)
+	if (m->agent.workload.over || m->finished)
 		return;
 	if (m->killing) {
 		finish_signaled(m, SIGKILL);
 		return;
 	}
 	(void)error_set(&err, EIO, "vm: the machine ended %s", !m->agent.ready ? "before the guest was up"
-			: m->agent.started ? "under the workload" : "before the workload was started");
+			: m->agent.workload.running ? "under the workload" : "before the workload was started");
 	fail(m, &err);
 }
 
@@ -245,14 +340,17 @@ static void on_deadline(struct monitor *m)
 	struct error err = { 0 };
 
 	m->deadline_ns = 0;
-	if (m->killing && m->agent.over)
-		finish(m, m->agent.exit_status); /* nobody reads the rest of its output */
+	if (m->killing && m->agent.workload.over)
+		finish(m, m->agent.workload.exit_status); /* nobody reads the rest of its output */
 	else if (m->killing)
 		finish_signaled(m, SIGKILL);
 	else if (m->lost)
 		(void)error_set(&err, EPIPE, "vm: the guest closed the agent channel"); /* the code is in err */
 	else if (!m->agent.ready)
 		(void)error_set(&err, ETIMEDOUT, "vm: the guest was not up after %d s", (int)(BOOT_NS / SECOND_NS));
+	else if (!m->agent.workload.isolated)
+		(void)error_set(&err, ETIMEDOUT, "vm: the guest has not set up the workload after %d s",
+				(int)(SETUP_NS / SECOND_NS));
 	if (err.code)
 		fail(m, &err);
 }
@@ -290,13 +388,86 @@ static void end_machine(struct monitor *m)
 	(void)file_write_atomic(AT_FDCWD, path, text, len, 0600, NULL); /* figures for the report, no more */
 }
 
+/* ---- what the control socket asks of us ---- */
+
+/* Waits until the machine has stopped or goes on: both take no longer than its threads take to notice. */
+static void await_stop(const struct monitor *m, bool on)
+{
+	siginfo_t info = { 0 };
+
+	for (int i = 0; i < STOP_STEPS; i++) {
+		if (waitid(P_PID, (id_t)m->machine, &info, (on ? WSTOPPED : WCONTINUED) | WNOHANG) < 0 || info.si_pid)
+			return;
+		(void)nanosleep(&(struct timespec){ .tv_nsec = STOP_STEP_NS }, NULL);
+	}
+}
+
+static int set_paused(void *owner, bool on, struct error *err)
+{
+	struct monitor *m = owner;
+
+	if (m->machine <= 0 || m->machine_fd < 0)
+		return error_set(err, ESRCH, "vm: the machine is gone");
+	if (on == (m->paused_ns != 0))
+		return 0;
+	if (kill(m->machine, on ? SIGSTOP : SIGCONT) < 0) /* our child and not yet reaped */
+		return error_sys(err, "vm: cannot %s the machine", on ? "stop" : "continue");
+	await_stop(m, on);
+	if (!on && m->deadline_ns)
+		m->deadline_ns += clock_now_ns() - m->paused_ns;
+	m->paused_ns = on ? clock_now_ns() : 0;
+	return 0;
+}
+
+static const char *stage_of(const struct monitor *m)
+{
+	const struct agent_session *workload = &m->agent.workload;
+
+	return workload->over ? "over" : workload->running ? "running" : workload->isolated ? "isolated"
+			: m->agent.started ? "setting-up" : m->agent.ready ? "ready" : "booting";
+}
+
+static char *describe_state(void *owner)
+{
+	const struct monitor *m = owner;
+	struct json_writer *w = json_writer_new(true);
+	size_t len;
+
+	json_begin_object(w, NULL);
+	json_put_string(w, "stage", stage_of(m));
+	json_put_bool(w, "paused", m->paused_ns != 0);
+	json_put_uint(w, "age_ms", (clock_now_ns() - m->spawned_ns) / 1000000);
+	json_put_uint(w, "channel_pending", agent_channel_pending(&m->agent.channel));
+	json_end(w);
+	return json_writer_finish(w, &len);
+}
+
+static int check_guest(void *owner, struct error *err)
+{
+	const struct monitor *m = owner;
+
+	if (m->paused_ns)
+		return error_set(err, EBUSY, "the machine is paused");
+	if (!m->agent.workload.isolated || m->agent.workload.over || m->agent.lost)
+		return error_set(err, ESRCH, "the workload is not running (%s)", stage_of(m));
+	return 0;
+}
+
+static const struct control_ops control_ops = { set_paused, describe_state, check_guest };
+
+/* ---- the loop ---- */
+
+/* Until the earliest deadline, in ms. What the guest owes is not due while it is paused. */
 static int poll_timeout(const struct monitor *m)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), control = control_server_deadline(&m->control);
+	uint64_t first = m->paused_ns ? 0 : m->deadline_ns;
 
-	if (m->deadline_ns == 0)
+	if (control && (!first || control < first))
+		first = control;
+	if (first == 0)
 		return -1;
-	return m->deadline_ns <= now ? 0 : (int)((m->deadline_ns - now) / 1000000 + 1);
+	return first <= now ? 0 : (int)((first - now) / 1000000 + 1);
 }
 
 static void loop_once(struct monitor *m)
@@ -308,14 +479,18 @@ static void loop_once(struct monitor *m)
 	fds[WATCH_MACHINE] = (struct pollfd){ m->machine_fd, POLLIN, 0 };
 	fds[WATCH_LOG] = (struct pollfd){ m->log.fd, POLLIN, 0 };
 	fds[WATCH_START] = (struct pollfd){ m->start_fd, POLLIN, 0 };
+	fds[WATCH_READY] = (struct pollfd){ m->ready_fd, POLLIN, 0 };
+	control_server_watch(&m->control, fds + WATCH_CONTROL);
 	if (poll(fds, WATCH_COUNT, poll_timeout(m)) < 0)
 		return; /* EINTR */
-	if (m->deadline_ns && clock_now_ns() >= m->deadline_ns)
+	if (m->deadline_ns && !m->paused_ns && clock_now_ns() >= m->deadline_ns)
 		on_deadline(m);
 	if (fds[WATCH_SIGNALS].revents)
 		on_signals(m);
 	if (fds[WATCH_LOG].revents)
 		vm_log_read(&m->log);
+	if (fds[WATCH_READY].revents)
+		on_maker(m);
 	if (fds[WATCH_START].revents)
 		on_start(m);
 	if (!m->finished)
@@ -323,12 +498,14 @@ static void loop_once(struct monitor *m)
 	if (!m->finished && fds[WATCH_MACHINE].revents && m->machine_fd >= 0)
 		on_machine(m);
 	if (!m->finished)
+		control_server_step(&m->control, fds + WATCH_CONTROL);
+	if (!m->finished)
 		start_if_ready(m);
 }
 
 static void loop(struct monitor *m)
 {
-	while (!m->finished && !m->agent.over)
+	while (!m->finished && !m->agent.workload.over)
 		loop_once(m);
 	if (!m->finished) {
 		power_off(m);
@@ -337,8 +514,9 @@ static void loop(struct monitor *m)
 	while (!m->finished && !agent_host_drained(&m->agent))
 		loop_once(m);
 	if (!m->finished)
-		finish(m, m->agent.exit_status);
+		finish(m, m->agent.workload.exit_status);
 	end_machine(m);
+	control_server_end(&m->control);
 }
 
 static void open_signals(struct monitor *m)
@@ -434,20 +612,23 @@ static void leave_parent(const struct vm_monitor_start *start)
 void vm_monitor_run(const struct vm_monitor_start *start)
 {
 	struct monitor m = { .start = start, .machine_fd = -1, .start_fd = start->start_fd, .log.fd = -1,
-		.deadline_ns = clock_now_ns() + BOOT_NS };
-	struct vm_monitor_ready ready = { 0 };
+		.ready_fd = start->ready_fd, .deadline_ns = clock_now_ns() + BOOT_NS };
+	struct error err = { 0 };
 
 	leave_parent(start);
 	open_signals(&m);
-	if (spawn_machine(&m, &ready.error) == 0) {
-		ready.machine = m.machine;
-		(void)backend_event_milestone(start->event_fd, "vmm-started"); /* the supervisor may be gone */
-	}
-	if (fd_write_full(start->ready_fd, &ready, sizeof ready) < 0 || ready.machine == 0) {
+	if (spawn_machine(&m, &err) < 0 ||
+			control_server_init(&m.control, start->dir, &m.agent, &control_ops, &m, &err) < 0) {
+		tell_maker(&m, &err);
 		end_machine(&m);
 		_exit(EXIT_INTERNAL);
 	}
-	(void)close(start->ready_fd); /* the answer is out */
+	(void)backend_event_milestone(start->event_fd, "vmm-started"); /* the supervisor may be gone */
+	tell_maker(&m, NULL);
+	if (!start->detached) {
+		(void)close(m.ready_fd); /* the answer is out */
+		m.ready_fd = -1;
+	}
 	loop(&m);
 	if (m.log.fd >= 0)
 		vm_log_read(&m.log);

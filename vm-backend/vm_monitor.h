@@ -21,18 +21,27 @@ struct vm_monitor_start {
 	const struct plan *plan;
 	const struct vm_engine *engine;
 	const char *dir;         /* the instance's folder */
-	pid_t parent;            /* dies with it */
+	pid_t parent;            /* dies with it; detached: until released */
+	bool detached;
 	int stdio[3];            /* the workload's; with a terminal stdio[0] is its slave and the others -1 */
-	int event_fd;            /* to the supervisor */
+	int event_fd;            /* to the supervisor; -1: there is none */
 	int start_fd;            /* a byte: go; end of file: never */
-	int ready_fd;            /* struct vm_monitor_ready goes here once the machine runs */
+	int ready_fd;            /* SOCK_SEQPACKET: struct vm_monitor_ready goes here, the release comes from it */
 };
 
-/* The answer to the forking process. Its end of file without an answer: the monitor died. */
+/*
+ * What the monitor tells its maker: once whether the machine runs; detached, once more whether the workload is isolated.
+ * Then the maker releases a detached one by a byte, VM_MONITOR_RELEASE: from there on it lives on its own. Its end of
+ * file without an answer: the monitor died.
+ */
 struct vm_monitor_ready {
-	pid_t machine;           /* 0: it could not be started, see error */
+	pid_t machine;           /* 0: it failed, see error */
 	struct error error;
 };
+#define VM_MONITOR_RELEASE 'r'
+
+/* In the folder of a detached instance: why it failed, one line. */
+#define VM_MONITOR_ERROR "error"
 
 /* Runs in the forked child, all signals blocked. */
 void vm_monitor_run(const struct vm_monitor_start *start) __attribute__((noreturn));

@@ -24,7 +24,7 @@ static void feed(struct agent_host *h, int guest, const uint8_t *data, size_t si
 	struct error err;
 	uint8_t sink[4096];
 
-	while (size && !h->over && !h->gone) {
+	while (size && !h->workload.over && !h->lost) {
 		size_t n = piece < size ? piece : size;
 
 		if (fd_write_full(guest, data, n) < 0)
@@ -34,9 +34,11 @@ static void feed(struct agent_host *h, int guest, const uint8_t *data, size_t si
 		agent_host_watch(h, fds);
 		if (poll(fds, AGENT_HOST_WATCHES, 0) < 0 || agent_host_step(h, fds, &err) < 0)
 			return;
-		if (agent_channel_pending(&h->channel) > (8u << 20) || h->output.len > AGENT_WINDOW ||
-				h->errors.len > AGENT_WINDOW)
+		if (agent_channel_pending(&h->channel) > (8u << 20) || h->workload.output.len > AGENT_WINDOW ||
+				h->workload.errors.len > AGENT_WINDOW)
 			abort();
+		if (h->workload.isolated && !h->workload.running && agent_host_go(h, &err) < 0)
+			return;
 		while (recv(guest, sink, sizeof sink, MSG_DONTWAIT) > 0)
 			;
 	}
@@ -53,13 +55,16 @@ static uint8_t *cook(const uint8_t *recipe, size_t size, size_t *ret_len)
 		static const uint32_t exact[] = { 0, 4, 8, 16, 48 };
 		const uint8_t *r = recipe + at;
 		uint32_t n = r[2] < 128 ? exact[r[2] % 5] : (uint32_t)(r[2] - 128) * 520 + r[3];
-		struct agent_header h = { n, (uint8_t)(r[0] % (AGENT_KIND_COUNT + 1)), r[1] & 3, r[1] == 0xff };
+		struct agent_header h = { n, (uint8_t)(r[0] % (AGENT_KIND_COUNT + 1)), r[1] & 3,
+			(uint16_t)(r[1] >= 0xfe ? AGENT_SESSIONS : r[1] >> 2 & 1) };
 
 		if (len + sizeof h + n > MAX_STREAM)
 			break;
 		memcpy(stream + len, &h, sizeof h);
 		for (uint32_t i = 0; i < n; i++)
 			stream[len + sizeof h + i] = recipe[(at + i) % size];
+		if (h.kind == AGENT_REPLY && n >= 4)
+			memcpy(stream + len + sizeof h, &(uint32_t){ 1 }, 4); /* the question's id */
 		len += sizeof h + n;
 	}
 	*ret_len = len;
@@ -84,7 +89,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	stdio[1] = out[1]; /* nobody reads it: it fills */
 	stdio[2] = fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
-	if (agent_host_init(&h, sockets[0], stdio, false, -1, &err) < 0 || agent_host_start(&h, &plan, &err) < 0)
+	if (agent_host_init(&h, sockets[0], stdio, false, -1, &err) < 0 || agent_host_start(&h, &plan, false, &err) < 0)
+		abort();
+	/* A process beside the workload and a question are there to be answered. */
+	if (agent_host_exec(&h, "{}", 2, (int[3]){ -1, -1, -1 }, false, &err) != 1 ||
+			agent_host_ask(&h, AGENT_STATS, NULL, 0, &err) != 1)
 		abort();
 	if (data[1] & 1) {
 		feed(&h, sockets[1], data + 2, size - 2, (size_t)data[0] * 64 + 1);

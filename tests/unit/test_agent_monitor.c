@@ -57,6 +57,16 @@ static void say_hello(int fd)
 	send_frame(fd, AGENT_HELLO, 0, &hello, sizeof hello);
 }
 
+/* Session 0 is described, set up, and let go. */
+static void await_plan(int fd)
+{
+	static char ignored[AGENT_MAX_PAYLOAD + 1];
+
+	(void)await_frame(fd, AGENT_PLAN, buffer);
+	send_frame(fd, AGENT_ISOLATED, 0, NULL, 0);
+	(void)await_frame(fd, AGENT_GO, ignored);
+}
+
 static void say_exit(int fd, int wait_status)
 {
 	struct agent_exit told = { .wait_status = wait_status, .cpu_user_us = 11, .peak_memory_bytes = 22 };
@@ -71,7 +81,7 @@ static void play_cat(int fd, int log)
 	uint32_t len;
 
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	if (strstr(buffer, "secret.erofs") || !strstr(buffer, "\"argv\":[\"cat\"]"))
 		_exit(1);
 	send_frame(fd, AGENT_MILESTONE, 0, "exec", 4);
@@ -96,7 +106,7 @@ static void play_signals(int fd, int log)
 	uint32_t signo;
 
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	send_frame(fd, AGENT_MILESTONE, 0, "exec", 4);
 	(void)await_frame(fd, AGENT_SIGNAL, buffer);
 	memcpy(&signo, buffer, sizeof signo);
@@ -107,7 +117,7 @@ static void play_signals(int fd, int log)
 static void play_deaf(int fd, int log)
 {
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	send_frame(fd, AGENT_MILESTONE, 0, "exec", 4);
 	(void)pause();
 }
@@ -120,7 +130,7 @@ static void play_failure(int fd, int log)
 	} e = { { ENOENT, 127 }, "no such\n\033[31mfile" };
 
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	send_frame(fd, AGENT_ERROR, 0, &e, sizeof e.head + (uint32_t)strlen(e.text));
 	(void)pause();
 }
@@ -136,7 +146,7 @@ static void play_liar(int fd, int log)
 	struct agent_header h = { UINT32_MAX, AGENT_DATA, 1, 0 };
 
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	(void)fd_write_full(fd, &h, sizeof h);
 	(void)pause();
 }
@@ -150,7 +160,7 @@ static void play_early(int fd, int log)
 static void play_bad_status(int fd, int log)
 {
 	say_hello(fd);
-	(void)await_frame(fd, AGENT_PLAN, buffer);
+	await_plan(fd);
 	say_exit(fd, 0x7f);
 	(void)pause();
 }
@@ -212,7 +222,7 @@ static void run_begin(struct run *r, void (*guest)(int, int))
 	play = guest;
 	*r = (struct run){ 0 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0 || pipe2(start, O_CLOEXEC) < 0 ||
-			pipe2(ready, O_CLOEXEC) < 0 || pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+			socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ready) < 0 || pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
 		exit(99);
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &old);
@@ -238,7 +248,7 @@ static void run_begin(struct run *r, void (*guest)(int, int))
 	r->start = start[1];
 	r->input = in[1];
 	r->output = out[0];
-	(void)!read(ready[0], &r->ready, sizeof r->ready); /* zero: no machine */
+	(void)!recv(ready[0], &r->ready, sizeof r->ready, 0); /* zero: no machine */
 	(void)close(ready[0]);
 }
 

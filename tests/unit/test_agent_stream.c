@@ -77,7 +77,7 @@ static void test_hostile_frames(void)
 		{ "kind 0", { 0, 0, 0, 0 } },
 		{ "an unknown kind", { 0, AGENT_KIND_COUNT, 0, 0 } },
 		{ "an unknown stream", { 0, AGENT_DATA, 3, 0 } },
-		{ "an unknown session", { 0, AGENT_DATA, 0, 1 } },
+		{ "an unknown session", { 0, AGENT_DATA, 0, AGENT_SESSIONS } },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -129,8 +129,8 @@ static void test_stream(void)
 	pair_open(&p);
 	open_pipe(from);
 	open_pipe(to);
-	agent_source_init(&source, AGENT_STDIN, from[0]);
-	agent_sink_init(&sink, AGENT_STDIN, to[1]);
+	agent_source_init(&source, 0, AGENT_STDIN, from[0]);
+	agent_sink_init(&sink, 0, AGENT_STDIN, to[1]);
 	for (unsigned round = 0; r == 0 && got < TOTAL && round < 100000; round++) {
 		ssize_t n;
 
@@ -168,10 +168,10 @@ static void test_stream(void)
 static void test_windows(void)
 {
 	static uint8_t data[AGENT_MAX_PAYLOAD];
-	struct agent_frame frame = { AGENT_DATA, AGENT_STDOUT, sizeof data, data };
-	struct agent_frame end = { AGENT_EOF, AGENT_STDOUT, 0, data };
+	struct agent_frame frame = { AGENT_DATA, AGENT_STDOUT, 0, sizeof data, data };
+	struct agent_frame end = { AGENT_EOF, AGENT_STDOUT, 0, 0, data };
 	uint32_t one = 1, all = AGENT_WINDOW;
-	struct agent_frame credit = { AGENT_CREDIT, AGENT_STDOUT, sizeof one, (const uint8_t *)&one };
+	struct agent_frame credit = { AGENT_CREDIT, AGENT_STDOUT, 0, sizeof one, (const uint8_t *)&one };
 	struct agent_source source;
 	struct agent_sink sink;
 	struct error err = { 0 };
@@ -181,7 +181,7 @@ static void test_windows(void)
 
 	pair_open(&p);
 	open_pipe(full);
-	agent_sink_init(&sink, AGENT_STDOUT, full[1]);
+	agent_sink_init(&sink, 0, AGENT_STDOUT, full[1]);
 	(void)fcntl(full[1], F_SETPIPE_SZ, 65536); /* it is so by default */
 	while (taken < 100 && (r = agent_sink_receive(&sink, &p.a, &frame, &err)) == 0)
 		taken++;
@@ -191,7 +191,7 @@ static void test_windows(void)
 			"nothing after the end: %s", err.message);
 	agent_sink_release(&sink);
 
-	agent_source_init(&source, AGENT_STDOUT, -1);
+	agent_source_init(&source, 0, AGENT_STDOUT, -1);
 	ok(agent_source_credit(&source, &credit, &err) == -EPROTO, "no credit for what was not sent: %s", err.message);
 	source.credit = 0;
 	credit.payload = (const uint8_t *)&all;
@@ -207,7 +207,7 @@ static void test_windows(void)
 static void test_closed(void)
 {
 	static uint8_t data[AGENT_MAX_PAYLOAD];
-	struct agent_frame frame = { AGENT_DATA, AGENT_STDOUT, sizeof data, data }, got;
+	struct agent_frame frame = { AGENT_DATA, AGENT_STDOUT, 0, sizeof data, data }, got;
 	struct agent_sink sink;
 	struct error err = { 0 };
 	struct pair p;
@@ -216,7 +216,7 @@ static void test_closed(void)
 
 	pair_open(&p);
 	open_pipe(pipe_fds);
-	agent_sink_init(&sink, AGENT_STDOUT, pipe_fds[1]);
+	agent_sink_init(&sink, 0, AGENT_STDOUT, pipe_fds[1]);
 	(void)close(pipe_fds[0]); /* nobody reads */
 	for (int i = 0; i < 64 && r == 0; i++) {
 		r = agent_sink_receive(&sink, &p.a, &frame, &err);
@@ -244,7 +244,7 @@ static void test_stuck(void)
 
 	pair_open(&p);
 	for (int i = 0; i < 1000 && r == 0; i++) {
-		r = agent_channel_send(&p.a, AGENT_DATA, 0, data, sizeof data, &err);
+		r = agent_channel_send(&p.a, AGENT_DATA, 0, 0, data, sizeof data, &err);
 		if (r == 0)
 			r = agent_channel_flush(&p.a, &err);
 	}

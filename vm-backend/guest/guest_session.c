@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One session in the guest.
+ *
+ * After a process's end its pipes are read until they are empty, not until they are closed: one that it left behind may
+ * keep them open for ever.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policies/enforce/cgroup.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/model/backend.h"
+#include "vm-backend/guest/guest_session.h"
+
+enum { PIPE_BYTES = 256 * 1024, MAX_SIGNAL = 64 };
+enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS };
+
+struct guest_session *guest_session_new(uint16_t number)
+{
+	struct guest_session *s = xcalloc(1, sizeof *s);
+
+	*s = (struct guest_session){ .number = number, .local = { -1, -1, -1 }, .event_fd = -1, .pidfd = -1,
+		.start_fd = -1, .input = { .fd = -1 }, .output = { .fd = -1 }, .errors = { .fd = -1 } };
+	return s;
+}
+
+static void close_local(struct guest_session *s, enum agent_stream stream)
+{
+	close_cleanup(&s->local[stream]);
+	s->local[stream] = -1;
+}
+
+void guest_session_free(struct guest_session *s)
+{
+	if (!s)
+		return;
+	for (int i = 0; i < 3; i++)
+		close_local(s, (enum agent_stream)i);
+	close_cleanup(&s->event_fd);
+	close_cleanup(&s->pidfd);
+	close_cleanup(&s->start_fd);
+	agent_sink_release(&s->input);
+	free(s->text);
+	free(s);
+}
+
+/* A pipe for one stream: *ret_theirs for the process, the other end kept. */
+static int open_pipe(struct guest_session *s, enum agent_stream stream, int *ret_theirs, struct error *err)
+{
+	int ends[2], ours = stream == AGENT_STDIN ? 1 : 0;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_sys(err, "guest: cannot make a pipe");
+	(void)fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* fewer switches; any size works */
+	(void)fchmod(ends[0], 0666); /* a workload that is not root may open /dev/stdout */
+	(void)fd_set_nonblock(ends[ours], true); /* cannot fail on a pipe */
+	s->local[stream] = ends[ours];
+	*ret_theirs = ends[!ours];
+	return 0;
+}
+
+int guest_session_open(struct guest_session *s, bool terminal, int ret_theirs[3], struct error *err)
+{
+	int r = 0;
+
+	s->terminal = terminal;
+	for (int i = 0; i < 3 && r == 0 && !terminal; i++)
+		r = open_pipe(s, (enum agent_stream)i, &ret_theirs[i], err);
+	return r;
+}
+
+void guest_session_begin(struct guest_session *s, const struct spawn_result *result, int event_fd)
+{
+	s->event_fd = event_fd;
+	(void)fd_set_nonblock(event_fd, true); /* cannot fail on a socket */
+	s->pid = result->pid;
+	s->pidfd = result->pidfd;
+	if (result->console_fd >= 0) {
+		(void)fd_set_nonblock(result->console_fd, true); /* cannot fail on a terminal */
+		s->local[AGENT_STDIN] = result->console_fd;
+		s->local[AGENT_STDOUT] = fcntl(result->console_fd, F_DUPFD_CLOEXEC, 3);
+	}
+	agent_sink_init(&s->input, s->number, AGENT_STDIN, s->local[AGENT_STDIN]);
+	agent_source_init(&s->output, s->number, AGENT_STDOUT, s->local[AGENT_STDOUT]);
+	agent_source_init(&s->errors, s->number, AGENT_STDERR, s->local[AGENT_STDERR]);
+	s->state = SESSION_RUNNING;
+}
+
+int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
+		struct error *err)
+{
+	struct agent_error head = { reason->code, exit_status };
+
+	s->state = SESSION_OVER;
+	return agent_channel_send2(c, AGENT_ERROR, s->number, &head, sizeof head, reason->message,
+			strnlen(reason->message, AGENT_MAX_TEXT), err);
+}
+
+int guest_session_text(struct guest_session *s, const struct agent_frame *frame, struct error *err)
+{
+	if (!s->text || frame->length > s->text_bytes - s->text_len)
+		return error_set(err, EPROTO, "guest: more of a plan than was announced");
+	memcpy(s->text + s->text_len, frame->payload, frame->length);
+	s->text_len += frame->length;
+	return s->text_len == s->text_bytes;
+}
+
+/* Once a sink is of no more use its end of the pipe must go, so that the process sees the end of its input. */
+static void settle_input(struct guest_session *s)
+{
+	if (s->input.ended && agent_sink_empty(&s->input) && !s->terminal)
+		s->input.fd = -1;
+	if (s->input.fd < 0)
+		close_local(s, AGENT_STDIN);
+}
+
+int guest_session_data(struct guest_session *s, struct agent_channel *c, const struct agent_frame *frame,
+		struct error *err)
+{
+	int r;
+
+	if (frame->stream != AGENT_STDIN || s->state == SESSION_TEXT)
+		return error_set(err, EPROTO, "guest: data on stream %u out of turn", frame->stream);
+	if (s->state == SESSION_OVER)
+		return 0;
+	r = agent_sink_receive(&s->input, c, frame, err);
+	settle_input(s);
+	return r;
+}
+
+/* The source of stream 1 or 2; NULL for any other. */
+static struct agent_source *source_of(struct guest_session *s, uint8_t stream)
+{
+	return stream == AGENT_STDOUT ? &s->output : stream == AGENT_STDERR ? &s->errors : NULL;
+}
+
+int guest_session_credit(struct guest_session *s, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_source *source = source_of(s, frame->stream);
+
+	if (!source || s->state == SESSION_TEXT)
+		return error_set(err, EPROTO, "guest: credit for stream %u", frame->stream);
+	return agent_source_credit(source, frame, err);
+}
+
+int guest_session_closed(struct guest_session *s, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_source *source = source_of(s, frame->stream);
+
+	if (!source)
+		return error_set(err, EPROTO, "guest: stream %u closed", frame->stream);
+	source->fd = -1;
+	close_local(s, (enum agent_stream)frame->stream);
+	return 0;
+}
+
+int guest_session_resize(struct guest_session *s, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_size size = { 0 };
+	int r = agent_frame_get(frame, &size, sizeof size, err);
+	struct winsize window = { .ws_row = size.rows, .ws_col = size.columns };
+
+	if (r == 0 && s->terminal && s->local[AGENT_STDIN] >= 0)
+		(void)ioctl(s->local[AGENT_STDIN], TIOCSWINSZ, &window); /* a wrong size is no reason to stop */
+	return r;
+}
+
+int guest_session_signal(struct guest_session *s, const struct agent_frame *frame, struct error *err)
+{
+	uint32_t signo = 0;
+	int r = agent_frame_get(frame, &signo, sizeof signo, err);
+
+	if (r < 0)
+		return r;
+	if (signo == 0 || signo > MAX_SIGNAL)
+		return error_set(err, EPROTO, "guest: signal %u", signo);
+	if (s->pidfd >= 0)
+		(void)pidfd_kill(s->pidfd, (int)signo); /* it may have just ended */
+	return 0;
+}
+
+/* Passes on what the child tells: milestones, why it failed, and the status of the workload below our init. */
+static int on_events(struct guest_session *s, struct agent_channel *c, struct error *err)
+{
+	struct backend_event e;
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && s->event_fd >= 0 && (n = recv(s->event_fd, &e, sizeof e, 0)) != -1) {
+		if (n != (ssize_t)sizeof e) { /* end of file */
+			close_cleanup(&s->event_fd);
+			s->event_fd = -1;
+			break;
+		}
+		e.text[sizeof e.text - 1] = '\0';
+		if (e.kind == EVENT_MILESTONE && s->number == 0) {
+			r = agent_channel_send(c, AGENT_MILESTONE, 0, 0, e.text, strnlen(e.text, 40), err);
+		} else if (e.kind == EVENT_EXIT) {
+			s->told = true;
+			s->told_status = e.exit_status;
+		} else if (e.kind == EVENT_ERROR && !s->reason.code) {
+			(void)error_set(&s->reason, e.code > 0 ? e.code : EIO, "%s", e.text); /* told at its end */
+			s->reason_status = e.exit_status;
+		}
+	}
+	return r;
+}
+
+void guest_session_ended(struct guest_session *s, int status, const struct rusage *usage)
+{
+	s->ended = true;
+	s->wait_status = status;
+	s->usage = *usage;
+	s->pid = 0;
+	close_cleanup(&s->pidfd);
+	s->pidfd = -1;
+}
+
+static uint64_t microseconds(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static int send_exit(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err)
+{
+	struct agent_exit told = { .wait_status = s->told ? s->told_status : s->wait_status };
+	struct cgroup_stats stats = { 0 };
+	struct cgroup_host host;
+
+	if (cgroup) {
+		cgroup_probe(&host);
+		cgroup_stats(&host, cgroup, &stats);
+	}
+	told.cpu_user_us = stats.cpu_user_us ? stats.cpu_user_us : microseconds(s->usage.ru_utime);
+	told.cpu_system_us = stats.cpu_system_us ? stats.cpu_system_us : microseconds(s->usage.ru_stime);
+	told.peak_memory_bytes = stats.peak_memory_bytes ? stats.peak_memory_bytes
+			: (uint64_t)s->usage.ru_maxrss * 1024;
+	told.oom_kills = stats.oom_kills;
+	told.pids_denied = stats.pids_denied;
+	s->state = SESSION_OVER;
+	return agent_channel_send(c, AGENT_EXIT, s->number, 0, &told, sizeof told, err);
+}
+
+/* Reads what a stream still holds. Returns whether that was all. */
+static bool drain(struct guest_session *s, struct agent_channel *c, struct agent_source *source, struct error *err)
+{
+	while (agent_source_ready(source, c)) {
+		ssize_t n = agent_source_pump(source, c);
+
+		if (n == -EAGAIN) { /* empty, though somebody still holds it */
+			source->fd = -1;
+			/* EXIT says so too, should this not go out. */
+			(void)agent_channel_send(c, AGENT_EOF, s->number, source->stream, NULL, 0, err);
+		}
+	}
+	if (source->fd < 0)
+		close_local(s, (enum agent_stream)source->stream);
+	return source->fd < 0;
+}
+
+int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err)
+{
+	bool out, errors;
+	int r;
+
+	if (!s->ended || s->state == SESSION_OVER)
+		return 0;
+	r = on_events(s, c, err);
+	if (r < 0)
+		return r;
+	if (s->reason.code)
+		return guest_session_refuse(s, c, &s->reason, s->reason_status, err);
+	s->state = SESSION_DRAINING;
+	out = drain(s, c, &s->output, err);
+	errors = drain(s, c, &s->errors, err);
+	return out && errors ? send_exit(s, c, cgroup, err) : 0;
+}
+
+void guest_session_watch(const struct guest_session *s, const struct agent_channel *c,
+		struct pollfd fds[GUEST_SESSION_WATCHES])
+{
+	bool running = s->state == SESSION_RUNNING;
+
+	fds[WATCH_EVENTS] = (struct pollfd){ s->event_fd, POLLIN, 0 };
+	fds[WATCH_INPUT] = (struct pollfd){ agent_sink_empty(&s->input) ? -1 : s->input.fd, POLLOUT, 0 };
+	fds[WATCH_OUTPUT] = (struct pollfd){ running && agent_source_ready(&s->output, c) ? s->output.fd : -1, POLLIN, 0 };
+	fds[WATCH_ERRORS] = (struct pollfd){ running && agent_source_ready(&s->errors, c) ? s->errors.fd : -1, POLLIN, 0 };
+}
+
+static void pump(struct guest_session *s, struct agent_channel *c, struct agent_source *source, const struct pollfd *p)
+{
+	if (p->revents && source->fd >= 0 && agent_source_pump(source, c) == 0)
+		close_local(s, (enum agent_stream)source->stream);
+}
+
+int guest_session_step(struct guest_session *s, struct agent_channel *c, const struct pollfd fds[GUEST_SESSION_WATCHES],
+		struct error *err)
+{
+	int r = fds[WATCH_EVENTS].revents ? on_events(s, c, err) : 0;
+
+	if (r == 0 && fds[WATCH_INPUT].revents) {
+		r = agent_sink_flush(&s->input, c, err);
+		settle_input(s);
+	}
+	if (r == 0 && s->state == SESSION_RUNNING) {
+		pump(s, c, &s->output, &fds[WATCH_OUTPUT]);
+		pump(s, c, &s->errors, &fds[WATCH_ERRORS]);
+	}
+	return r;
+}

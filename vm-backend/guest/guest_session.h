@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_GUEST_SESSION_H
+#define BIVALVE_GUEST_SESSION_H
+
+#include <poll.h>
+#include <sys/resource.h>
+
+#include "container-backend/spawn.h"
+#include "vm-backend/agent_stream.h"
+
+/*
+ * The guest's end of one session: the text that describes a process, the process, and its three streams.
+ *
+ *      TEXT — START, PLAN… → RUNNING — it ends → DRAINING — streams empty → OVER (EXIT sent)
+ *        +— cannot be started → OVER (ERROR sent)
+ */
+enum { GUEST_SESSION_WATCHES = 4 };
+
+struct guest_session {
+	uint16_t number;
+	enum { SESSION_TEXT, SESSION_RUNNING, SESSION_DRAINING, SESSION_OVER } state;
+	char *text;              /* between START and the last PLAN */
+	size_t text_len, text_bytes;
+	bool terminal;
+	bool detached;           /* agent_start's */
+	struct agent_sink input;
+	struct agent_source output, errors;
+	int local[3];            /* what input, output and errors use; owned */
+	int event_fd, pidfd;
+	int start_fd;            /* a byte lets session 0 go; -1 */
+	pid_t pid;
+	bool ended, told;        /* the child was reaped; it told the workload's status before */
+	int wait_status, told_status;
+	struct error reason;     /* the child could not become what it should: why; code 0: it could */
+	int reason_status;
+	struct rusage usage;
+};
+
+struct guest_session *guest_session_new(uint16_t number);
+void guest_session_free(struct guest_session *s);
+
+/* Pipes for the process (theirs: the caller's to close), unless it has a terminal. */
+int guest_session_open(struct guest_session *s, bool terminal, int ret_theirs[3], struct error *err);
+/* The process runs: its streams are joined to the channel. event_fd: what it tells; taken. */
+void guest_session_begin(struct guest_session *s, const struct spawn_result *result, int event_fd);
+int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
+		struct error *err);
+
+/* Frames of the host. */
+int guest_session_text(struct guest_session *s, const struct agent_frame *frame, struct error *err); /* 1: all is here */
+int guest_session_data(struct guest_session *s, struct agent_channel *c, const struct agent_frame *frame,
+		struct error *err);
+int guest_session_credit(struct guest_session *s, const struct agent_frame *frame, struct error *err);
+int guest_session_closed(struct guest_session *s, const struct agent_frame *frame, struct error *err);
+int guest_session_resize(struct guest_session *s, const struct agent_frame *frame, struct error *err);
+int guest_session_signal(struct guest_session *s, const struct agent_frame *frame, struct error *err);
+
+void guest_session_watch(const struct guest_session *s, const struct agent_channel *c,
+		struct pollfd fds[GUEST_SESSION_WATCHES]);
+int guest_session_step(struct guest_session *s, struct agent_channel *c, const struct pollfd fds[GUEST_SESSION_WATCHES],
+		struct error *err);
+/* A child was reaped that is this session's. */
+void guest_session_ended(struct guest_session *s, int status, const struct rusage *usage);
+/* After the end: what it still told, the rest of its output, then EXIT. cgroup: whose figures count; NULL: its own. */
+int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err);
+
+#endif
