@@ -68,7 +68,7 @@ static int take_stdio(const struct workload *w, struct error *err)
 
 static int load_filter(const struct plan *plan, struct error *err)
 {
-	int r = plan->seccomp.len ? seccomp_install(&plan->seccomp) : 0;
+	int r = plan->seccomp.len ? seccomp_install_flags(&plan->seccomp, plan->seccomp_flags) : 0;
 
 	return r < 0 ? error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r)) : 0;
 }
