@@ -21,34 +21,33 @@ int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 	_cleanup_free_ char *text = NULL;
 	char *rest, *line;
 
-	if (!group)
-		return error_set(err, EOPNOTSUPP,
-				"type: cgroup: the container has no control group on this host");
 	if (file_read_at(AT_FDCWD, "/proc/self/cgroup", 65536, &text, NULL, err) < 0)
 		return -err->code;
 	rest = text;
 	while ((line = strsep(&rest, "\n"))) { /* "4:memory:/path", or "0::/path" for v2 */
 		char *controllers = strchr(line, ':'), *path = controllers ? strchr(++controllers, ':') : NULL;
 
-		if (!path || path[1] != '/' || strcmp(path + 2, group + strspn(group, "/")))
+		if (!path || path[1] != '/' || (group && strcmp(path + 2, group + strspn(group, "/"))))
 			continue;
 		*path = '\0';
 		strbuf_printf(&list, "%s %s\n", *controllers ? controllers : "unified", path + 1);
 	}
-	if (!list.text)
+	if (!list.text && group)
 		return error_set(err, ENOENT, "type: cgroup: the container is not in %s", group);
-	*ret_list = steal_ptr(list.text);
+	*ret_list = list.text ? steal_ptr(list.text) : xstrdup("");
 	return 0;
 }
 
-/* The container's own group of a hierarchy, as the host has it mounted in the usual place. */
-static int bind_group(int place, const char *hierarchy, const char *path, uint64_t attributes)
+/* The container's own group of a hierarchy, as the host has it mounted in the usual place, onto place or a name in it. */
+static int bind_group(int place, const char *name, const char *hierarchy, const char *path, uint64_t attributes)
 {
 	_cleanup_free_ char *source = xasprintf("/sys/fs/cgroup%s%s%s", *hierarchy ? "/" : "", hierarchy, path);
 	_cleanup_close_ int fd = mountfd_clone(AT_FDCWD, source, false);
 	int r = fd < 0 ? fd : mountfd_set(fd, attributes, 0, false);
 
-	return r < 0 ? r : mountfd_move(fd, place);
+	if (r < 0)
+		return r;
+	return *name ? mountfd_move_to(fd, place, name) : mountfd_move(fd, place);
 }
 
 /* MS_ flags that a group's mount can have, as MOUNT_ATTR_. */
@@ -69,7 +68,7 @@ static int show_hierarchy(int folder, const char *controllers, const char *path,
 {
 	const char *name = folder_of(controllers);
 	bool unified = !strcmp(controllers, "unified");
-	_cleanup_close_ int place = -1;
+	int r;
 
 	if (mkdirat(folder, name, 0555) < 0)
 		return -errno;
@@ -79,8 +78,8 @@ static int show_hierarchy(int folder, const char *controllers, const char *path,
 		return mount("cgroup", name, unified ? "cgroup2" : "cgroup", flags, unified ? NULL : controllers) < 0 ?
 			-errno : 0;
 	}
-	place = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return place < 0 ? -errno : bind_group(place, name, path, attributes_of(flags));
+	r = bind_group(folder, name, name, path, attributes_of(flags));
+	return r == -ENOENT ? 0 : r; /* one that the host has not mounted in the usual place: an empty folder */
 }
 
 /* "cpu" and "cpuacct" for "cpu,cpuacct". */
@@ -126,7 +125,7 @@ static int show_v2(int target_fd, const char *list, unsigned long flags, bool ow
 
 	path[strcspn(path, "\n")] = '\0';
 	/* In a user namespace whose cgroup namespace is another's it cannot be mounted. */
-	return r == -EPERM || r == -EBUSY ? bind_group(target_fd, "", path, attributes_of(flags)) : r;
+	return r == -EPERM || r == -EBUSY ? bind_group(target_fd, "", "", path, attributes_of(flags)) : r;
 }
 
 int cgroupfs_mount(int target_fd, const char *list, unsigned long flags, bool own_namespace, struct error *err)

@@ -7,7 +7,7 @@
 #include "runtime/base/error.h"
 
 /*
- * The hierarchies in which the caller is in group: one a line, "controllers path" ("unified" for v2). For
+ * The hierarchies in which the caller is in group (NULL: all, it has none of its own): one a line, "controllers path" ("unified" for v2). For
  * cgroupfs_mount. To be asked before the cgroup namespace is made: afterwards every group looks like the root. The
  * caller frees it.
  */

@@ -224,6 +224,7 @@ static int build(struct state *s, struct error *err)
 
 	s->mounts.groups = join_and_list;
 	s->mounts.groups_arg = s;
+	s->mounts.foreign_groups = !s->child->request->cgroup;
 	if (r == 0)
 		r = mounts_make(&s->mounts, s->root.fd, err);
 	if (r == 0 && plan->process.terminal)

@@ -569,6 +569,8 @@ static int mount_in_dev(struct making *k, const struct mount_step *s, const char
 
 static int mount_groups(struct making *k, const struct mount_step *s, int target, struct error *err)
 {
+	const struct plan *plan = k->m->plan;
+
 	if (!k->have_groups) {
 		int r = k->m->groups ? k->m->groups(k->m->groups_arg, &k->groups, err)
 			: error_set(err, EOPNOTSUPP, "type: cgroup: no control group");
@@ -578,7 +580,8 @@ static int mount_groups(struct making *k, const struct mount_step *s, int target
 		k->have_groups = true;
 	}
 	k->cwd = -1;
-	return cgroupfs_mount(target, k->groups, s->options.flags, k->m->plan->namespaces & PLAN_NS(CGROUP), err);
+	return cgroupfs_mount(target, k->groups, s->options.flags | (k->m->foreign_groups ? MS_RDONLY : 0),
+			plan->namespaces & PLAN_NS(CGROUP) || plan_join_path(plan, PLAN_NS_CGROUP), err);
 }
 
 /* What mount(2) cannot do: propagation and recursive words, once it is mounted. And what the image has there. */

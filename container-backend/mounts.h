@@ -18,6 +18,7 @@ struct mounts {
 	 * parent may still be making the group until then. */
 	int (*groups)(void *arg, const char **ret_list, struct error *err);
 	void *groups_arg;
+	bool foreign_groups;      /* they are not the container's own, which has none: shown read-only, whatever is asked */
 };
 
 /* Refuses unknown types and options, bad paths and missing sources, naming the field. */

@@ -98,7 +98,7 @@ static int open_null(const struct protect *p)
 	_cleanup_close_ int null = path_open_beneath(p->root, "dev/null", O_PATH, 0), fd = -1;
 	int r;
 
-	if (null >= 0 && !is_null(null))
+	if (null == -ELOOP || (null >= 0 && !is_null(null)))
 		return -ENODEV;
 	/* A container without any: the host's. */
 	fd = null >= 0 ? mountfd_clone(null, "", false) : mountfd_clone(AT_FDCWD, "/dev/null", false);
@@ -176,7 +176,7 @@ static int protect_masked(struct protect *p, const char *path)
 	}
 	/* Most are files: to try is cheaper than to ask. */
 	r = mask_file(p, in, name);
-	if (r == -ENOTDIR || r == -EINVAL) /* before and after Linux 6.?: a file onto a folder */
+	if (r == -ENOTDIR || r == -EINVAL) /* a file onto a folder */
 		r = mask_folder(p, in, name);
 	return r == -ENOENT ? 0 : r;
 }
