@@ -102,6 +102,7 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 {
 	_cleanup_free_ char *run_dir = store_run_dir(), *cache = xasprintf("%s/.seccomp", run_dir);
 	_cleanup_free_ char *bundle = realpath(o->bundle ? o->bundle : ".", NULL);
+	const char *manager = oci_globals()->cgroup_manager;
 	struct oci_spec_request request = {
 		.id = o->id, .bundle = bundle, .config = o->config, .backend = oci_globals()->vm ? "vm" : NULL,
 		.systemd_cgroup = oci_globals()->systemd_cgroup, .no_pivot = o->no_pivot,
@@ -110,6 +111,8 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 	};
 	int r;
 
+	if (manager && !strcmp(manager, "disabled"))
+		return error_set(err, EOPNOTSUPP, "--cgroup-manager disabled: not supported: an instance is ended by its group");
 	if (!bundle)
 		return error_sys(err, "--bundle %s", o->bundle ? o->bundle : ".");
 	r = oci_spec_plan(&request, ret, err);

@@ -321,28 +321,16 @@ static int fill_vm(const struct launch_options *o, const char *store, struct pla
 
 int prepare_machine(struct plan *plan, struct error *err)
 {
-	const struct plan_resources *res = &plan->resources;
-	uint64_t limit = res->memory_bytes == UINT64_MAX ? 0 : res->memory_bytes, period = res->cpu_period_us;
-	uint64_t wanted = limit > guest_default_bytes ? limit + guest_overhead_bytes : guest_default_bytes;
 	_cleanup_free_ char *store = store_dir();
 	struct kernel kernel = { 0 };
-	int r = 0;
+	int r = plan->vm.kernel_path ? 0 : kernel_load(store, plan->vm.kernel, &kernel, err);
 
-	if (!plan->vm.memory_bytes)
-		plan->vm.memory_bytes = (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
-	if (!plan->vm.vcpus)
-		plan->vm.vcpus = res->cpu_quota_us ? (res->cpu_quota_us - 1) / (period ? period : CPU_PERIOD_US) + 1 : 1;
-	if (plan->vm.vcpus > MAX_VCPUS)
-		plan->vm.vcpus = MAX_VCPUS;
-	if (!plan->vm.kernel_path) {
-		r = kernel_load(store, plan->vm.kernel, &kernel, err);
-		if (r < 0)
-			return r;
-		free(plan->vm.kernel);
-		plan->vm.kernel = xstrdup(kernel.name);
-		plan->vm.kernel_path = xstrdup(kernel.path);
-		plan->vm.vmlinux_path = xstrdup(kernel.vmlinux_path);
-	}
+	if (r < 0 || plan->vm.kernel_path)
+		return r;
+	free(plan->vm.kernel);
+	plan->vm.kernel = xstrdup(kernel.name);
+	plan->vm.kernel_path = xstrdup(kernel.path);
+	plan->vm.vmlinux_path = xstrdup(kernel.vmlinux_path);
 	kernel_release(&kernel);
 	return 0;
 }

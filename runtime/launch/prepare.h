@@ -27,10 +27,7 @@ void launch_options_release(struct launch_options *o);
  * Returns 0 or -errno.
  */
 int prepare_plan(const struct launch_options *o, struct plan *ret, struct error *err);
-/*
- * The machine of a bundle's plan where the bundle does not say: memory beside the limit, a vCPU for each processor that
- * the quota gives, the store's kernel. Only reads.
- */
+/* The store's kernel for the machine of a bundle's plan, which may name one. Only reads. */
 int prepare_machine(struct plan *plan, struct error *err);
 /* Makes what the plan names and the store lacks: the image's disk, the initramfs. For the VM shell only. */
 int prepare_store(struct plan *plan, struct error *err);
