@@ -263,6 +263,7 @@ static void test_paths(void)
 static void test_ids(void)
 {
 	static const char *const bad[] = { "", ".", "..", ".x", "-x", "a/b", "a b", "\xc3\xa9",
+		"0123456789012345678901234567890123456789012345678901234567890123"
 		"0123456789012345678901234567890123456789012345678901234567890123x" };
 
 	ok(instance_id_check("a-b_c.9", NULL) == 0, "a good name");
