@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "container-backend/container_verbs.h"
+#include "container-backend/attributes.h"
 #include "container-backend/devnodes.h"
 #include "container-backend/exec.h"
 #include "container-backend/idmap.h"
@@ -183,6 +184,9 @@ static int check_process(const struct plan *plan, struct error *err)
 		return error_set(err, EINVAL, "process.umask: %jo", (uintmax_t)p->umask);
 	if (plan->seccomp.len % 8)
 		return error_set(err, EINVAL, "seccomp: not a filter: %zu bytes", plan->seccomp.len);
+	r = attributes_check(p, err);
+	if (r < 0)
+		return r;
 	r = check_capabilities(&p->capabilities, err);
 	return r < 0 ? r : rlimits_check(p->rlimits, p->n_rlimits, err);
 }

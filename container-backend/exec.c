@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/attributes.h"
 #include "container-backend/exec.h"
 #include "container-backend/idmap.h"
 #include "container-backend/init.h"
@@ -47,6 +48,7 @@ struct entering {
 	const struct exec_request *request;
 	struct plan plan;         /* a shallow copy, with the new process in it */
 	int sock, event_fd;
+	int proc_fd;              /* the host's /proc, for labels */
 	uint64_t namespaces;      /* CLONE_ flags: those of the target that are not ours */
 };
 
@@ -91,6 +93,8 @@ static int prepare(struct entering *e, struct workload *w, struct terminal *term
 		r = terminal_open_plain(process, root, terminal, err);
 	if (r == 0)
 		r = user_lookup(root, process->user, &w->user, err);
+	if (r == 0)
+		r = user_add_groups(process->groups, &w->user, err);
 	if (r == 0 && process->terminal)
 		r = terminal_own(terminal, w->user.uid, err);
 	return r == 0 ? enter_cwd(process, err) : r;
@@ -103,7 +107,7 @@ static void newcomer(struct entering *e)
 	const struct backend_exec *x = e->request->exec;
 	struct spawn_request request = { .plan = &e->plan, .event_fd = e->event_fd, .start_fd = -1,
 		.stdio = { x->stdio[0], x->stdio[1], x->stdio[2] }, .die_with_parent = x->die_with_parent };
-	struct workload w = { .request = &request, .terminal = -1 };
+	struct workload w = { .request = &request, .terminal = -1, .proc_fd = e->proc_fd };
 	struct terminal terminal = { -1, -1 };
 	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
 	struct error err = { 0 };
@@ -147,10 +151,11 @@ static void guide(struct entering *e)
 	sigset_t none;
 	long pid;
 
-	keep_only(kept, ARRAY_LEN(kept));
+	keep_only(first_own_fd(&e->plan.process), kept, ARRAY_LEN(kept));
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with valid arguments */
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || join_groups(e, &err) < 0) {
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || join_groups(e, &err) < 0 ||
+			attributes_early(&e->plan.process, e->namespaces & CLONE_NEWUSER, &e->proc_fd, &err) < 0) {
 		if (!err.code)
 			(void)error_sys(&err, "cannot become undumpable");
 		answer_and_exit(e, &err);
@@ -273,7 +278,9 @@ int container_enter(const struct exec_request *request, struct backend_exec_resu
 
 	e.plan.process = *request->exec->process; /* borrowed, as all of the copy */
 	e.plan.process.init = false;
-	r = namespaces_of(request->target_pid, &e.namespaces, err);
+	r = attributes_check(&e.plan.process, err);
+	if (r == 0)
+		r = namespaces_of(request->target_pid, &e.namespaces, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0)

@@ -36,6 +36,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "container-backend/attributes.h"
 #include "container-backend/cgroupfs.h"
 #include "container-backend/hook_points.h"
 #include "container-backend/idmap.h"
@@ -50,7 +51,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 
-enum { EXIT_SETUP = 125, MAX_KEPT = 8 };
+enum { EXIT_SETUP = 125, MAX_KEPT = 12 };
 
 struct state {
 	const struct child *child;
@@ -62,15 +63,20 @@ struct state {
 	struct workload workload;
 };
 
-void keep_only(const int *fds, size_t n)
+int first_own_fd(const struct plan_process *process)
 {
-	int sorted[MAX_KEPT], from = 3;
+	return 3 + (int)process->preserve_fds;
+}
+
+void keep_only(int from, const int *fds, size_t n)
+{
+	int sorted[MAX_KEPT];
 	size_t len = 0;
 
 	for (size_t i = 0; i < n && len < MAX_KEPT; i++) {
 		size_t at = len;
 
-		if (fds[i] < 3)
+		if (fds[i] < from)
 			continue;
 		for (; at > 0 && sorted[at - 1] > fds[i]; at--)
 			sorted[at] = sorted[at - 1];
@@ -105,7 +111,7 @@ static int begin(const struct child *c, struct error *err)
 	if (!(q->plan->namespaces & PLAN_NS(USER)) && prctl(PR_SET_DUMPABLE, 0) < 0)
 		return error_sys(err, "cannot become undumpable");
 	/* The parent's end of the socket above all: its end of file means he is gone. */
-	keep_only(kept, ARRAY_LEN(kept));
+	keep_only(first_own_fd(&q->plan->process), kept, ARRAY_LEN(kept));
 	for (size_t i = 0; i < ARRAY_LEN(often_ignored); i++)
 		(void)signal(often_ignored[i], SIG_DFL); /* cannot fail for these */
 	(void)sigemptyset(&none);
@@ -194,6 +200,8 @@ static int find_user(struct state *s, struct error *err)
 	struct user *u = &s->workload.user;
 	int r = user_lookup(s->root.fd, plan->process.user, u, err);
 
+	if (r == 0)
+		r = user_add_groups(plan->process.groups, u, err);
 	if (r < 0 || !(plan->namespaces & PLAN_NS(USER)))
 		return r;
 	if (!idmap_has(plan->uid_maps, plan->n_uid_maps, u->uid))
@@ -290,6 +298,8 @@ static int set_up(struct state *s, struct error *err)
 	int r = begin(s->child, err);
 
 	if (r == 0)
+		r = attributes_early(&s->plan->process, plan_has_userns(s->plan), &s->workload.proc_fd, err);
+	if (r == 0)
 		r = rootfs_open(&s->root, s->plan, err);
 	if (r == 0)
 		r = mounts_open(&s->mounts, s->plan, err);
@@ -308,7 +318,8 @@ static void report_and_wait(struct state *s)
 	const struct spawn_request *q = s->child->request;
 	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
 	bool terminal = s->plan->process.terminal;
-	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave };
+	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave,
+		s->workload.proc_fd };
 	char byte;
 
 	if (!q->detached)
@@ -317,7 +328,7 @@ static void report_and_wait(struct state *s)
 		_exit(EXIT_SETUP); /* nobody there to start us */
 	if (q->detached && (receive(s->child->sock, NULL, 0) != CHILD_RELEASE || prctl(PR_SET_PDEATHSIG, 0) < 0))
 		_exit(EXIT_SETUP);
-	keep_only(kept, ARRAY_LEN(kept)); /* bar the socket: that tells the maker */
+	keep_only(first_own_fd(&s->plan->process), kept, ARRAY_LEN(kept)); /* bar the socket: that tells the maker */
 	if (q->start_fd < 0)
 		return;
 	if (fd_read_full(q->start_fd, &byte, 1) != 1)
@@ -329,7 +340,7 @@ void container_child(const struct child *child)
 {
 	const struct plan *plan = child->request->plan;
 	struct state s = { .child = child, .plan = plan, .terminal = { -1, -1 },
-		.workload = { .request = child->request, .terminal = -1 } };
+		.workload = { .request = child->request, .terminal = -1, .proc_fd = -1 } };
 	struct error err = { 0 };
 
 	if (set_up(&s, &err) < 0) {

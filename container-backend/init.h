@@ -32,6 +32,7 @@ struct workload {
 	const struct spawn_request *request;
 	struct user user;
 	int terminal;       /* the slave, -1: none */
+	int proc_fd;        /* the host's /proc, if labels are to be written; -1 */
 	char *hook_state;   /* what startContainer hooks get; NULL: there are none */
 };
 
@@ -44,7 +45,9 @@ int workload_become_user(const struct workload *w, struct error *err);
 /* PID 1 of a container whose plan wants one: forks the workload and ends with its status. */
 void reaper_run(const struct workload *w) __attribute__((noreturn));
 
-/* Closes every descriptor from 3 up but these (-1: none of them). */
-void keep_only(const int *fds, size_t n);
+/* Closes every descriptor from `from` up but these (-1: none of them). */
+void keep_only(int from, const int *fds, size_t n);
+/* The first descriptor that is not the workload's: 3, or after those that it gets from the caller. */
+int first_own_fd(const struct plan_process *process);
 
 #endif

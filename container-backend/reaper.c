@@ -95,7 +95,7 @@ static int confine(const struct workload *w, struct error *err)
 	const int kept[] = { w->request->event_fd };
 	int r;
 
-	keep_only(kept, ARRAY_LEN(kept));
+	keep_only(3, kept, ARRAY_LEN(kept));
 	for (int fd = 0; fd < 3; fd++)
 		if (fd != w->request->event_fd)
 			(void)close(fd); /* else a reader of the workload's output would wait for us too */

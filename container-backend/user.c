@@ -150,8 +150,14 @@ static int lookup(int root_fd, const char *name, const char *group, struct user 
 	char login[MAX_NAME] = "";
 	uint32_t uid = 0, gid;
 	bool number = parse_id(name, &uid), found;
+	bool ids = number && group && parse_id(group, &gid);
 	int r = read_database(root_fd, "/etc/passwd", &passwd, err);
 
+	if (r < 0 && ids) { /* only where home is: not known then */
+		ret->uid = uid;
+		ret->gid = gid;
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	found = find_user(passwd, number ? NULL : name, uid, ret, login);
@@ -190,4 +196,22 @@ int user_lookup(int root_fd, const char *spec, struct user *ret, struct error *e
 	if (r == 0)
 		*ret = user;
 	return r;
+}
+
+int user_add_groups(char *const *groups, struct user *user, struct error *err)
+{
+	strv_foreach(text, groups) {
+		bool known = false;
+		uint32_t gid;
+
+		if (!parse_id(text, &gid))
+			return error_set(err, EINVAL, "process.user.additionalGids: not a group id: %s", text);
+		for (size_t i = 0; i < user->n_groups; i++)
+			known |= user->groups[i] == gid;
+		if (!known && user->n_groups == USER_MAX_GROUPS)
+			return error_set(err, E2BIG, "process.user.additionalGids: more than %d groups", USER_MAX_GROUPS);
+		if (!known)
+			user->groups[user->n_groups++] = gid;
+	}
+	return 0;
 }

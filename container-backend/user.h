@@ -24,4 +24,7 @@ struct user {
  */
 int user_lookup(int root_fd, const char *spec, struct user *ret, struct error *err);
 
+/* More supplementary groups, decimal; one that is there already is not doubled. */
+int user_add_groups(char *const *groups, struct user *user, struct error *err);
+
 #endif

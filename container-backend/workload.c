@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "container-backend/attributes.h"
 #include "container-backend/init.h"
 #include "container-backend/program.h"
 #include "policies/enforce/caps.h"
@@ -77,8 +78,10 @@ static int load_filter(const struct plan *plan, struct error *err)
 static int become(const struct workload *w, struct error *err)
 {
 	const struct plan_process *p = &w->request->plan->process;
-	int r = rlimits_apply(p->rlimits, p->n_rlimits, err);
+	int r = attributes_privileged(p, w->request->plan->id ? w->request->plan->id : "bivalve", err);
 
+	if (r == 0)
+		r = rlimits_apply(p->rlimits, p->n_rlimits, err);
 	if (r == 0)
 		r = caps_drop_bounding(&p->capabilities, err);
 	return r < 0 ? r : workload_become_user(w, err);
@@ -147,14 +150,16 @@ void workload_run(const struct workload *w)
 	struct error err = { 0 };
 	int status;
 
-	(void)umask(p->umask ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
+	(void)umask(p->umask || p->umask_set ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
 	if (take_stdio(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
-	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS) /* all are already */
+	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS) /* all are already */
 		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
 	status = program_find(p->argv[0], env, path, sizeof path, &err);
 	if (status)
 		fail(w, &err, status);
+	if (attributes_late(p, w->proc_fd, &err) < 0)
+		fail(w, &err, EXIT_SETUP);
 	if (w->hook_state && hooks_run(plan, HOOK_START_CONTAINER, w->hook_state, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
 	(void)backend_event_milestone(w->request->event_fd, "exec"); /* a supervisor that is gone needs no news */

@@ -137,11 +137,11 @@ int caps_apply(const struct plan_capabilities *caps, struct error *err)
 	cap_t sets = cap_init();
 	int r = 0;
 
-	/* The kernel has ambient within inheritable, which otherwise stays empty: an inheritable capability turns into
-	 * a permitted one at the exec of any file that asks for it. */
+	/* Inheritable ones turn into permitted ones at the exec of any file that asks for them (CVE-2022-27650): none,
+	 * unless the plan says so. The kernel has ambient within inheritable. */
 	if (!sets || set_flags(sets, CAP_PERMITTED, caps->permitted) < 0 ||
 			set_flags(sets, CAP_EFFECTIVE, caps->effective) < 0 ||
-			set_flags(sets, CAP_INHERITABLE, caps->inheritable & caps->ambient) < 0 ||
+			set_flags(sets, CAP_INHERITABLE, caps->inheritable) < 0 ||
 			cap_set_proc(sets) < 0)
 		r = error_sys(err, "process.capabilities: cannot set them");
 	(void)cap_free(sets); /* its own memory: cannot fail */
