@@ -17,6 +17,7 @@
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/vm_limits.h"
 
 enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40 };
 enum { WATCH_CHANNEL, WATCH_SESSIONS };
@@ -68,7 +69,7 @@ static struct plan plan_for_guest(const struct plan *plan)
 	guest.cgroup = NULL;
 	guest.hooks = (struct plan_hooks){ .start_container = plan->hooks.start_container,
 		.n_start_container = plan->hooks.n_start_container };
-	guest.process.preserve_fds = 0;
+	guest.resources = vm_limits_inside(&plan->resources);
 	return guest;
 }
 
@@ -98,9 +99,9 @@ static int send_now(struct agent_host *h, enum agent_kind kind, unsigned session
 }
 
 /* What a person or another process may ask for any number of times must not fill the channel of a guest that sleeps. */
-static int check_room(const struct agent_host *h, struct error *err)
+static int check_room(const struct agent_host *h, size_t len, struct error *err)
 {
-	return agent_channel_clogged(&h->channel) ? error_set(err, EAGAIN, "the guest takes nothing now") : 0;
+	return agent_channel_has_room(&h->channel, len) ? 0 : error_set(err, EAGAIN, "the guest takes nothing now");
 }
 
 int agent_host_go(struct agent_host *h, struct error *err)
@@ -113,7 +114,7 @@ int agent_host_exec(struct agent_host *h, const char *text, size_t len, const in
 		struct error *err)
 {
 	unsigned number = 1;
-	int r = check_room(h, err);
+	int r = check_room(h, len, err);
 
 	while (number < AGENT_SESSIONS && h->others[number])
 		number++;
@@ -148,7 +149,7 @@ void agent_host_close(struct agent_host *h, unsigned number)
 
 int agent_host_signal(struct agent_host *h, unsigned session, uint32_t signo, struct error *err)
 {
-	int r = check_room(h, err);
+	int r = check_room(h, 0, err);
 
 	return r < 0 ? r : send_now(h, AGENT_SIGNAL, session, &signo, sizeof signo, err);
 }
@@ -156,7 +157,7 @@ int agent_host_signal(struct agent_host *h, unsigned session, uint32_t signo, st
 int agent_host_resize(struct agent_host *h, unsigned session, uint16_t rows, uint16_t columns, struct error *err)
 {
 	struct agent_size size = { rows, columns };
-	int r = check_room(h, err);
+	int r = check_room(h, 0, err);
 
 	return r < 0 ? r : send_now(h, AGENT_RESIZE, session, &size, sizeof size, err);
 }
@@ -171,7 +172,7 @@ int64_t agent_host_ask(struct agent_host *h, enum agent_question question, const
 {
 	struct agent_request head = { .id = ++h->last_id ? h->last_id : ++h->last_id, .question = question };
 	struct agent_answer *slot = NULL;
-	int r = check_room(h, err);
+	int r = check_room(h, len, err);
 
 	for (size_t i = 0; i < AGENT_QUESTIONS && !slot; i++)
 		if (h->answers[i].id == 0)
@@ -285,7 +286,7 @@ static int on_data(struct agent_host *h, struct agent_session *s, const struct a
 	bool any = s->any_output;
 	int r;
 
-	if (!s->running)
+	if (s == &h->workload && !s->running)
 		return error_set(err, EPROTO, "agent channel: data on stream %u out of turn", frame->stream);
 	r = agent_session_data(s, &h->channel, frame, err);
 	if (s == &h->workload && s->any_output && !any)

@@ -20,7 +20,7 @@
  *   guest → host  HELLO      once, when PID 1 is ready for work: struct agent_hello
  *   host → guest  START      struct agent_start: a text of so many bytes follows
  *   host → guest  PLAN       a piece of it: the plan as JSON (session 0), a plan_process (the others)
- *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others run
+ *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others' programs were found
  *   host → guest  GO         session 0 may run
  *   guest → host  MILESTONE  a name, of session 0; the host stamps the time
  *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host)

@@ -117,9 +117,9 @@ static void commit(struct agent_channel *c, enum agent_kind kind, uint16_t sessi
 	c->out_end += sizeof h + len;
 }
 
-bool agent_channel_clogged(const struct agent_channel *c)
+bool agent_channel_has_room(const struct agent_channel *c, size_t len)
 {
-	return agent_channel_pending(c) >= OUT_HIGH;
+	return len <= OUT_MAX / 2 && agent_channel_pending(c) <= OUT_MAX / 2 - len;
 }
 
 int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint16_t session, uint8_t stream,
@@ -197,7 +197,7 @@ void agent_source_init(struct agent_source *s, uint16_t session, enum agent_stre
 
 bool agent_source_ready(const struct agent_source *s, const struct agent_channel *c)
 {
-	return s->fd >= 0 && s->credit > 0 && !agent_channel_clogged(c);
+	return s->fd >= 0 && s->credit > 0 && agent_channel_pending(c) < OUT_HIGH;
 }
 
 ssize_t agent_source_pump(struct agent_source *s, struct agent_channel *c)

@@ -54,8 +54,8 @@ static inline size_t agent_channel_pending(const struct agent_channel *c)
 {
 	return c->out_end - c->out_start;
 }
-/* The other end is slow: what can wait should. */
-bool agent_channel_clogged(const struct agent_channel *c);
+/* Whether what somebody asks for, len bytes in a few frames, may be queued now: half the limit is for what must be. */
+bool agent_channel_has_room(const struct agent_channel *c, size_t len);
 
 /* Copies a payload that must have exactly this size. Returns 0 or -EPROTO. */
 int agent_frame_get(const struct agent_frame *frame, void *ret, size_t size, struct error *err);

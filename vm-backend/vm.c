@@ -45,13 +45,12 @@
 #include "runtime/model/hooks.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/vm_limits.h"
 #include "vm-backend/vm_monitor.h"
 #include "vm-backend/vm_verbs.h"
 
 enum {
 	MIN_MEMORY_BYTES = 64 << 20,
-	DEFAULT_OVERHEAD_BYTES = 128 << 20,
-	MACHINE_PIDS = 256,      /* threads of the machine's process: vCPUs and block I/O */
 	MAX_VMM_JSON = 4096,
 	END_MS = 5000,           /* for a killed process to be gone */
 };
@@ -100,10 +99,37 @@ static int check_shared(const struct plan *plan, struct error *err)
 	return 0;
 }
 
+/* What a plan can ask for that is the host kernel's to give. */
+static int check_host_only(const struct plan *plan, struct error *err)
+{
+	const struct plan_process *p = &plan->process;
+	const struct {
+		const char *field, *why;
+		bool asked;
+	} fields[] = {
+		{ "hooks.createContainer", "there are no namespaces on the host to run it in", plan->hooks.n_create_container },
+		{ "linux.seccomp.listenerPath", "the filter is the guest kernel's", plan->seccomp_listener },
+		{ "process.apparmorProfile", "the guest has no AppArmor", p->apparmor_profile && *p->apparmor_profile },
+		{ "process.selinuxLabel", "the guest has no SELinux", p->selinux_label && *p->selinux_label },
+		{ "linux.mountLabel", "the guest has no SELinux", plan->mount_label && *plan->mount_label },
+		{ "process.preserve_fds", "a VM takes no descriptors of the host", p->preserve_fds },
+	};
+
+	if (plan->n_joins)
+		return error_set(err, EOPNOTSUPP, "linux.namespaces: %s by path: a VM cannot join a namespace of the host (%s)",
+				plan->joins[0].type, plan->joins[0].path);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (fields[i].asked)
+			return error_set(err, EOPNOTSUPP, "%s: %s", fields[i].field, fields[i].why);
+	return vm_limits_check(&plan->resources, err);
+}
+
 static int vm_check(const struct plan *plan, struct error *err)
 {
 	int r = check_shared(plan, err);
 
+	if (r == 0)
+		r = check_host_only(plan, err);
 	if (r < 0)
 		return r;
 	if (plan->vm.memory_bytes < MIN_MEMORY_BYTES)
@@ -166,27 +192,6 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
 	return c->engine ? 0 : choose_engine(plan, in, c, err);
 }
 
-struct plan_resources vm_outer_resources(const struct plan *plan, const struct plan_resources *resources,
-		const char *engine_name)
-{
-	/* What names processors or memory nodes means the host's; what names devices or counts inside binds inside. */
-	struct plan_resources outer = {
-		.cpu_quota_us = resources->cpu_quota_us, .cpu_period_us = resources->cpu_period_us,
-		.cpu_burst_us = resources->cpu_burst_us, .cpu_weight = resources->cpu_weight,
-		.cpu_shares = resources->cpu_shares, .cpu_idle = resources->cpu_idle,
-		.cpu_set = resources->cpu_set, .memory_nodes = resources->memory_nodes,
-		.io_weight = resources->io_weight, .pids = MACHINE_PIDS,
-	};
-	uint64_t overhead = DEFAULT_OVERHEAD_BYTES;
-
-	for (size_t i = 0; vm_engines[i]; i++)
-		if (engine_name && !strcmp(vm_engines[i]->name, engine_name) && vm_engines[i]->overhead_bytes)
-			overhead = vm_engines[i]->overhead_bytes;
-	if (resources->memory_bytes && resources->memory_bytes != UINT64_MAX)
-		outer.memory_bytes = plan->vm.memory_bytes + overhead;
-	return outer;
-}
-
 /*
  * The outer limits: the machine's process may use what the plan allows, plus what running a machine takes. Without
  * control groups of our own (not root) the inner limits still bind, RAM by the machine's very size.
@@ -194,25 +199,24 @@ struct plan_resources vm_outer_resources(const struct plan *plan, const struct p
 static int make_cgroup(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
 	const struct plan_resources *res = &plan->resources;
-	struct plan_resources outer = vm_outer_resources(plan, res, c->engine->name);
+	struct plan_resources outside;
 	int r;
 
 	if (!plan->cgroup && !in->detached && !res->memory_bytes && !res->cpu_quota_us && !res->cpu_weight &&
-			!res->cpu_shares && !res->cpu_set && !res->pids)
+			!res->cpu_shares && !res->cpu_set && !res->memory_nodes && !res->io_weight && !res->pids)
 		return 0;
 	cgroup_probe(&c->cgroups);
-	if (!c->cgroups.pids)
-		outer.pids = 0;
-	if (!c->cgroups.memory)
-		outer.memory_bytes = 0;
-	if (!c->cgroups.cpu)
-		outer.cpu_quota_us = outer.cpu_period_us = outer.cpu_weight = outer.cpu_shares = outer.cpu_burst_us = 0;
 	if (!c->cgroups.memory && !c->cgroups.cpu && !c->cgroups.pids)
 		return 0;
-	in->cgroup = plan->cgroup ? xstrdup(plan->cgroup) : xasprintf("bivalve-%s", in->id);
-	r = instance_save(in, err);
+	outside = vm_limits_outside(plan, res, c->engine->name, &c->cgroups);
+	in->cgroup = cgroup_path_of(&c->cgroups, plan, err);
+	if (!in->cgroup)
+		return -err->code;
+	r = cgroup_check_free(&c->cgroups, in->cgroup, err);
 	if (r == 0)
-		r = cgroup_create(&c->cgroups, in->cgroup, &outer, err);
+		r = instance_save(in, err);
+	if (r == 0)
+		r = cgroup_create(&c->cgroups, in->cgroup, &outside, err);
 	if (r < 0)
 		free(steal_ptr(in->cgroup));
 	return r < 0 ? error_prefix(err, "resources, outside the machine") : 0;

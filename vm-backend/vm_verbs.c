@@ -33,6 +33,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/base/path.h"
 #include "vm-backend/vm_control.h"
+#include "vm-backend/vm_limits.h"
 #include "vm-backend/vm_monitor.h"
 #include "vm-backend/vm_processes.h"
 #include "vm-backend/vm_verbs.h"
@@ -162,7 +163,7 @@ static void measure_outside(const struct instance *in, struct stats *ret)
 	_cleanup_free_ char *stat_path = xasprintf("/proc/%ju/stat", (uintmax_t)in->vmm_pid);
 	uint64_t user = 0, system = 0, tick = (uint64_t)sysconf(_SC_CLK_TCK);
 	_cleanup_close_ int pidfd = vm_open_process(in->vmm_pid, in->vmm_pid_start);
-	struct cgroup_stats counted = { 0 };
+	struct stats counted = { 0 };
 	struct cgroup_host host;
 	const char *end;
 
@@ -175,22 +176,26 @@ static void measure_outside(const struct instance *in, struct stats *ret)
 			&system) == 2) {
 		ret->cpu_user_us = user * (1000000 / tick);
 		ret->cpu_system_us = system * (1000000 / tick);
+		ret->cpu_us = ret->cpu_user_us + ret->cpu_system_us;
 	}
 	ret->memory_bytes = find_field(status, "VmRSS:") * 1024;
 	ret->memory_peak_bytes = find_field(status, "VmHWM:") * 1024;
 	ret->pids = find_field(status, "Threads:");
-	if (in->cgroup) {
-		cgroup_probe(&host);
-		cgroup_stats(&host, in->cgroup, &counted);
+	if (!in->cgroup)
+		return;
+	cgroup_probe(&host);
+	if (cgroup_measure(&host, in->cgroup, &counted, NULL) < 0)
+		return; /* what /proc says has to do */
+	if (!counted.cpu_us) {
+		counted.cpu_us = ret->cpu_us;
+		counted.cpu_user_us = ret->cpu_user_us;
+		counted.cpu_system_us = ret->cpu_system_us;
 	}
-	if (counted.cpu_user_us || counted.cpu_system_us) {
-		ret->cpu_user_us = counted.cpu_user_us;
-		ret->cpu_system_us = counted.cpu_system_us;
+	if (!counted.memory_bytes) {
+		counted.memory_bytes = ret->memory_bytes;
+		counted.memory_peak_bytes = ret->memory_peak_bytes;
 	}
-	if (counted.peak_memory_bytes)
-		ret->memory_peak_bytes = counted.peak_memory_bytes;
-	ret->oom_kills = counted.oom_kills;
-	ret->cpu_us = ret->cpu_user_us + ret->cpu_system_us;
+	*ret = counted;
 }
 
 int vm_stats(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err)
@@ -214,18 +219,38 @@ static int check_update(const struct plan *plan, const struct plan_resources *re
 	return 0;
 }
 
-/* All limits bind in the guest; those outside, which keep the machine itself in bounds, stay as they were made. */
-int vm_update(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
-		struct error *err)
+static int update_inside(const struct instance *in, const struct plan_resources *res, struct error *err)
 {
+	struct plan_resources inside = vm_limits_inside(res);
 	struct json_writer *w = json_writer_new(true);
 	_cleanup_free_ char *text = NULL;
 	size_t len;
+
+	record_write(w, NULL, &plan_resources_type, &inside, false);
+	text = json_writer_finish(w, &len);
+	return control_ask(in, CONTROL_UPDATE, 0, text, len, NULL, NULL, err);
+}
+
+/* The guest, which may refuse, comes first; then the host, and if that fails the guest is given back what it had. */
+int vm_update(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
+		struct error *err)
+{
+	struct plan_resources outside;
+	struct cgroup_host host;
 	int r = check_update(plan, resources, err);
 
-	record_write(w, NULL, &plan_resources_type, resources, false);
-	text = json_writer_finish(w, &len);
-	return r < 0 ? r : control_ask(in, CONTROL_UPDATE, 0, text, len, NULL, NULL, err);
+	if (r == 0)
+		r = vm_limits_check(resources, err);
+	if (r == 0)
+		r = update_inside(in, resources, err);
+	if (r < 0 || !in->cgroup)
+		return r;
+	cgroup_probe(&host);
+	outside = vm_limits_outside(plan, resources, in->engine, &host);
+	r = cgroup_update(&host, in->cgroup, &outside, err);
+	if (r < 0)
+		(void)update_inside(in, &plan->resources, NULL); /* it held a moment ago; the first error is the one to tell */
+	return r;
 }
 
 /* ---- the proxy ---- */

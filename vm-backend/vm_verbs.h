@@ -22,8 +22,4 @@ int vm_open_process(uint64_t pid, uint64_t start);
 /* A terminal of the host whose line discipline is raw: the guest's does that work. *ret_slave is CLOEXEC, as the result. */
 int vm_open_terminal(const struct plan_process *process, int *ret_slave, struct error *err);
 
-/* What the machine's process may use on the host when the workload may use this. */
-struct plan_resources vm_outer_resources(const struct plan *plan, const struct plan_resources *resources,
-		const char *engine);
-
 #endif

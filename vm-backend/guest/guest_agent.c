@@ -171,6 +171,8 @@ static int on_plan(struct guest *g, const struct agent_frame *frame, struct erro
 	free(steal_ptr(s->text));
 	if (r < 0)
 		return guest_session_refuse(s, &g->channel, &reason, EXIT_INTERNAL, err);
+	if (s->number) /* said once its program was found: guest_session.c */
+		return 0;
 	return agent_channel_send(&g->channel, AGENT_ISOLATED, s->number, 0, NULL, 0, err);
 }
 

@@ -203,7 +203,9 @@ static int on_events(struct guest_session *s, struct agent_channel *c, struct er
 			break;
 		}
 		e.text[sizeof e.text - 1] = '\0';
-		if (e.kind == EVENT_MILESTONE && s->number == 0) {
+		if (e.kind == EVENT_MILESTONE && s->number && !strcmp(e.text, "exec")) {
+			r = agent_channel_send(c, AGENT_ISOLATED, s->number, 0, NULL, 0, err);
+		} else if (e.kind == EVENT_MILESTONE && s->number == 0) {
 			r = agent_channel_send(c, AGENT_MILESTONE, 0, 0, e.text, strnlen(e.text, 40), err);
 		} else if (e.kind == EVENT_EXIT) {
 			s->told = true;

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resources, divided between the guest's control group and the one around the machine. */
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "vm-backend/engine.h"
+#include "vm-backend/vm_limits.h"
+
+enum {
+	DEFAULT_OVERHEAD_BYTES = 128 << 20,
+	MACHINE_PIDS = 256,      /* threads of the machine's process: vCPUs and block I/O */
+};
+
+int vm_limits_check(const struct plan_resources *res, struct error *err)
+{
+	const struct {
+		const char *field;
+		size_t n;
+	} of_devices[] = {
+		{ "io_weights", res->n_io_weights },
+		{ "io_read_bytes", res->n_io_read_bytes },
+		{ "io_write_bytes", res->n_io_write_bytes },
+		{ "io_read_ops", res->n_io_read_ops },
+		{ "io_write_ops", res->n_io_write_ops },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(of_devices); i++)
+		if (of_devices[i].n)
+			return error_set(err, EOPNOTSUPP, "resources.%s: names devices of the host, which a VM does not have",
+					of_devices[i].field);
+	return 0;
+}
+
+struct plan_resources vm_limits_inside(const struct plan_resources *res)
+{
+	struct plan_resources inside = *res;
+
+	inside.cpu_set = inside.memory_nodes = NULL; /* the host's processors and nodes */
+	inside.io_weight = inside.io_leaf_weight = 0; /* beside other work of the host's */
+	return inside;
+}
+
+static uint64_t overhead_of(const char *engine)
+{
+	for (size_t i = 0; vm_engines[i]; i++)
+		if (engine && !strcmp(vm_engines[i]->name, engine) && vm_engines[i]->overhead_bytes)
+			return vm_engines[i]->overhead_bytes;
+	return DEFAULT_OVERHEAD_BYTES;
+}
+
+struct plan_resources vm_limits_outside(const struct plan *plan, const struct plan_resources *res, const char *engine,
+		const struct cgroup_host *host)
+{
+	struct plan_resources outside = { .cpu_set = res->cpu_set, .memory_nodes = res->memory_nodes,
+		.io_weight = res->io_weight, .io_leaf_weight = res->io_leaf_weight };
+
+	if (host->cpu) {
+		outside.cpu_quota_us = res->cpu_quota_us;
+		outside.cpu_period_us = res->cpu_period_us;
+		outside.cpu_burst_us = res->cpu_burst_us;
+		outside.cpu_weight = res->cpu_weight;
+		outside.cpu_shares = res->cpu_shares;
+		outside.cpu_idle = res->cpu_idle;
+	}
+	if (host->memory && res->memory_bytes && res->memory_bytes != UINT64_MAX)
+		outside.memory_bytes = plan->vm.memory_bytes + overhead_of(engine);
+	if (host->pids)
+		outside.pids = MACHINE_PIDS; /* the plan's own limit binds in the guest */
+	return outside;
+}
