@@ -240,7 +240,7 @@ static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t
 
 		entry.name = name;
 		entry.nr = plain(name) ? seccomp_syscall_resolve_name(name) : __NR_SCMP_ERROR;
-		if (entry.nr == __NR_SCMP_ERROR || (entry.nr < 0 && !foreign)) /* negative: of other architectures only */
+		if (entry.nr == __NR_SCMP_ERROR || (entry.nr < 0 && !foreign)) /* of other architectures only */
 			continue;
 		if (e->n + parts > MAX_ENTRIES)
 			return error_set(err, E2BIG, "seccomp: more than %d rules", MAX_ENTRIES);
@@ -475,7 +475,7 @@ static int build(struct entries *entries, struct pass *pass, struct error *err)
 	_cleanup_(release_filter) scmp_filter_ctx filter = NULL;
 	int r;
 
-	/* Do not probe this kernel: the program may be for a guest's. Level 3 is Linux 4.14: log and kill; 5 notifies. */
+	/* Do not probe this kernel: the program may be for a guest's. Level 3: log and kill; 5: notify. */
 	(void)seccomp_api_set(pass->notifies ? 5 : 3); /* fails only in libseccomp before 2.4, refused below too */
 	filter = seccomp_init(pass->default_action);
 	if (!filter)
@@ -609,7 +609,7 @@ int seccomp_install_flags(const struct bytes *program, uint64_t flags)
 	if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
 		flags &= ~(uint64_t)SECCOMP_FILTER_FLAG_TSYNC;
 	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)flags, &prog);
-	if (r > 0 && !(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)) /* TSYNC: the thread that could not be brought along */
+	if (r > 0 && !(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)) /* TSYNC: a thread stays out */
 		return -ESRCH;
 	return r < 0 ? -errno : (int)r;
 }

@@ -19,7 +19,8 @@ bool seccomp_satisfies(const struct seccomp_argument *condition, uint64_t value)
 
 /*
  * Runs the program for the call of this group (n entries; those of different actions exclude each other), with values
- * around all that its conditions speak of, and compares with what the entries say. narrow: an ABI whose arguments have 32 bits. -EINVAL: it differs.
+ * around all that its conditions speak of, and compares with what the entries say. narrow: an ABI whose arguments
+ * have 32 bits. -EINVAL: it differs.
  */
 int seccomp_verify(const struct bytes *program, uint32_t arch, bool narrow, const struct seccomp_entry *group, size_t n,
 		uint32_t default_action, struct error *err);

@@ -3,14 +3,15 @@
  * config.json of the OCI runtime specification as a plan.
  *
  * Theory of operation. The text becomes a tree (json.c: strict), the tree is read by tables of the specification's
- * members (spec_reader.c; a table for each part), then follows what no member says alone: the shell, the namespaces that
- * other members need, the control group's path. A member without a row is ignored, as the specification wants it; one
- * that asks for something we do not have has a row that refuses it.
+ * members (spec_reader.c; a table for each part); then follows what no member says alone: the shell, the namespaces
+ * that other members need, the control group's path. A member without a row is ignored, as the specification wants it;
+ * one that asks for something we do not have has a row that refuses it.
  *
  * To add a member: a row in its part's table, the plan's field, tests/unit/test_oci_spec.c.
  *
  * Trust: the bundle and its config.json are the caller's and say what the caller may do. The root is not: nothing is
- * read from inside it, and it is only held as a folder. Sizes are bound all the same: an engine may pass on what it got.
+ * read from inside it, and it is only held as a folder. Sizes are bound all the same: an engine may pass on what it
+ * got.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +71,8 @@ static int read_linux(const struct spec *s, const struct json *j, const struct s
 static int refuse_vm(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
 {
 	return j->type == JSON_OBJECT && j->n_items == 0 ? 0 :
-			spec_refuse(s, j, "not supported: use the annotations org.bivalve.backend and org.bivalve.vm.*");
+			spec_refuse(s, j, "not supported: use the annotations "
+				"org.bivalve.backend and org.bivalve.vm.*");
 }
 
 static const struct spec_row document_rows[] = {
@@ -166,7 +168,8 @@ static int read_file(const char *path, bool may_be_stdin, char **ret_text, size_
 	struct stat st;
 	ssize_t len;
 
-	fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+			: open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_sys(err, "%s", path);
 	if (!is_stdin && !S_ISREG(st.st_mode) && !(may_be_stdin && S_ISFIFO(st.st_mode)))
@@ -232,7 +235,8 @@ int oci_spec_plan(const struct oci_spec_request *request, struct plan *ret, stru
 static int read_part(const char *path, const char *text, size_t len, const struct spec_row *rows,
 		const struct record_type *type, void *out, struct error *err)
 {
-	struct spec s = { .file = !strcmp(path, "-") ? "standard input" : path, .text = text, .type = type, .err = err };
+	struct spec s = { .file = !strcmp(path, "-") ? "standard input" : path, .text = text, .type = type,
+		.err = err };
 	_cleanup_json_ struct json *root = NULL;
 	int r = json_parse(text, len, s.file, &root, err);
 

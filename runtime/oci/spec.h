@@ -16,18 +16,18 @@ struct oci_spec_request {
 	bool systemd_cgroup;     /* cgroupsPath is "slice:prefix:name" */
 	bool no_pivot, no_new_keyring;
 	uint64_t preserve_fds;
-	bool rootless;           /* ids and limits that this user cannot have are left as they are, as runc's --rootless */
+	bool rootless;           /* limits that this user cannot have are not asked for */
 	const char *seccomp_cache; /* folder of compiled filters, or NULL */
 };
 
-/* Fills *ret; on failure it is released and err names file and field ("…/config.json:12: process.rlimits[2].type: …"). */
+/* Fills *ret, or err names file and field: "…/config.json:12: process.rlimits[2].type: …". */
 int oci_spec_plan(const struct oci_spec_request *request, struct plan *ret, struct error *err);
 /* The same from text in memory (fuzzing). */
 int oci_spec_plan_text(const struct oci_spec_request *request, const char *text, size_t len, struct plan *ret,
 		struct error *err);
 /* The process object that exec's --process reads. */
 int oci_spec_process(const char *path, struct plan_process *ret, struct error *err);
-/* The resources object that update's --resources reads (path "-": standard input). Only what it names is changed in *res. */
+/* The resources object that update's --resources reads ("-": standard input). Only what it names is changed in *res. */
 int oci_spec_resources(const char *path, struct plan_resources *res, struct error *err);
 /* Both from text in memory; name stands in errors. On failure *res may be half changed. */
 int oci_spec_process_text(const char *name, const char *text, size_t len, struct plan_process *ret, struct error *err);

@@ -260,7 +260,8 @@ int spec_linux_finish(const struct spec *s, const struct json *root)
 	if (plan->n_time_offsets && !(plan->namespaces & PLAN_NS(TIME)))
 		return spec_refuse_member(s, linux_object, "timeOffsets", "there is no new time namespace");
 	if (!has_namespace(plan, PLAN_NS_MOUNT) && (strv_len(plan->masked_paths) || strv_len(plan->readonly_paths)))
-		return spec_refuse_member(s, linux_object, strv_len(plan->masked_paths) ? "maskedPaths" : "readonlyPaths",
+		return spec_refuse_member(s, linux_object,
+				strv_len(plan->masked_paths) ? "maskedPaths" : "readonlyPaths",
 				"there is no mount namespace: it would be the host's");
 	plan->network = has_namespace(plan, PLAN_NS_NET) ? NETWORK_NONE : NETWORK_HOST;
 	for (size_t i = 0; i < plan->n_sysctls; i++) {

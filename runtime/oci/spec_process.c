@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.json's process (runtime-spec config.md, "Process") as struct plan_process; also what exec's --process reads. */
+/* config.json's process (runtime-spec config.md, "Process") as struct plan_process: exec's --process too. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -196,7 +196,8 @@ int spec_record(const struct spec *s, const struct json *j, const struct spec_ro
 
 int spec_list(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
 {
-	size_t *count = (size_t *)(void *)((char *)out + row->count_offset), max = row->max ? row->max : SPEC_MAX_ENTRIES;
+	size_t *count = (size_t *)(void *)((char *)out + row->count_offset);
+	size_t max = row->max ? row->max : SPEC_MAX_ENTRIES;
 	char *items;
 
 	if (j->type != JSON_ARRAY)
@@ -223,7 +224,8 @@ int spec_list(const struct spec *s, const struct json *j, const struct spec_row 
 
 int spec_pairs(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
 {
-	size_t *count = (size_t *)(void *)((char *)out + row->count_offset), max = row->max ? row->max : SPEC_MAX_ENTRIES;
+	size_t *count = (size_t *)(void *)((char *)out + row->count_offset);
+	size_t max = row->max ? row->max : SPEC_MAX_ENTRIES;
 	struct plan_pair *pairs;
 
 	if (j->type != JSON_OBJECT)

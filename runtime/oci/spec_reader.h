@@ -14,7 +14,7 @@ struct spec {
 	const char *file;           /* in errors */
 	const char *text;           /* of the document */
 	struct plan *plan;          /* NULL while only a part is read: a process, resources */
-	const struct record_type *type; /* of a record that has values already, which the document replaces; else NULL */
+	const struct record_type *type; /* of a record whose values the document replaces; else NULL */
 	struct error *err;
 };
 

@@ -133,8 +133,8 @@ static int check_hugepage(const struct spec *s, const struct json *j, void *reco
 	const char *size = ((struct plan_hugepage_limit *)record)->page_size;
 	size_t digits = strspn(size, "0123456789");
 
-	if (digits == 0 || digits > 6 || size[0] == '0' || (strcmp(size + digits, "KB") && strcmp(size + digits, "MB") &&
-			strcmp(size + digits, "GB")))
+	if (digits == 0 || digits > 6 || size[0] == '0' || (strcmp(size + digits, "KB") &&
+			strcmp(size + digits, "MB") && strcmp(size + digits, "GB")))
 		return spec_refuse_member(s, j, "pageSize", "expected a size such as 2MB: %s", size);
 	return 0;
 }
@@ -241,6 +241,7 @@ const struct spec_row spec_resources_rows[] = {
 	{ .key = "network", .read = read_part, .rows = network_rows },
 	{ .key = "rdma", .read = read_rdma },
 	{ SPEC_LIST("devices", plan_resources, devices, device_rows), .check = check_device },
-	{ SPEC_ROW("unified", read_unified, plan_resources, unified), .count_offset = offsetof(struct plan_resources, n_unified) },
+	{ SPEC_ROW("unified", read_unified, plan_resources, unified),
+		.count_offset = offsetof(struct plan_resources, n_unified) },
 	{ 0 },
 };

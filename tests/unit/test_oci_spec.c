@@ -23,7 +23,9 @@ static char dir[] = "/tmp/bivalve-test-oci-XXXXXX";
 #define DOC(members) HEAD "," PROCESS "," members "}"
 #define PROC(members) HEAD ",\"process\":{\"cwd\":\"/\",\"args\":[\"sh\"]," members "}}"
 #define LINUX(members) DOC("\"linux\":{" members "}")
-#define ALL_NS "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"network\"}]"
+#define ALL_NS \
+	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"}," \
+	"{\"type\":\"ipc\"},{\"type\":\"network\"}]"
 #define RES(members) LINUX("\"resources\":{" members "}")
 #define SECCOMP(members) LINUX("\"seccomp\":{" members "}")
 
@@ -60,50 +62,64 @@ static const struct fact facts[] = {
 	/* process */
 	{ .text = PROC("\"terminal\":true,\"consoleSize\":{\"height\":40,\"width\":132}"),
 		"\"terminal\":true,\"rows\":40,\"columns\":132" },
-	{ .text = PROC("\"user\":{\"uid\":7,\"gid\":8,\"umask\":0,\"additionalGids\":[9,4294967294]}"), "\"user\":\"7:8\"" },
+	{ .text = PROC("\"user\":{\"uid\":7,\"gid\":8,\"umask\":0,"
+		"\"additionalGids\":[9,4294967294]}"), "\"user\":\"7:8\"" },
 	{ .text = PROC("\"user\":{\"uid\":7,\"gid\":8,\"umask\":0,\"additionalGids\":[9,4294967294]}"),
 		"\"umask_set\":true,\"groups\":[\"9\",\"4294967294\"]" },
 	{ .text = PROC("\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_OF_TOMORROW\",\"CAP_KILL\"]}"),
 		"\"capabilities\":{\"bounding\":33}" },
-	{ .text = PROC("\"capabilities\":{\"ambient\":[\"CAP_CHOWN\",\"CAP_KILL\"],\"permitted\":[\"CAP_CHOWN\",\"CAP_KILL\"],"
+	{ .text = PROC("\"capabilities\":{\"ambient\":[\"CAP_CHOWN\",\"CAP_KILL\"],\"permitted\":[\"CAP_CHOWN\","
+		"\"CAP_KILL\"],"
 		"\"inheritable\":[\"CAP_CHOWN\"]}"), "\"inheritable\":1,\"permitted\":33,\"ambient\":1}" },
 	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":1,\"hard\":18446744073709551615}]"),
 		"\"rlimits\":[{\"type\":\"nofile\",\"soft\":1,\"hard\":18446744073709551615}]" },
-	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"soft\":9223372036854775809,\"hard\":9223372036854775811}]"),
+	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"soft\":9223372036854775809,"
+		"\"hard\":9223372036854775811}]"),
 		"\"soft\":9223372036854775809,\"hard\":9223372036854775811" },
 	{ .text = PROC("\"oomScoreAdj\":0"), "\"oom_score_adj_set\":true" },
 	{ .text = PROC("\"oomScoreAdj\":-998"), "\"oom_score_adj\":-998" },
 	{ .text = PROC("\"noNewPrivileges\":true"), "\"no_new_privs\":true" },
-	{ .text = PROC("\"apparmorProfile\":\"p\",\"selinuxLabel\":\"l\""), "\"apparmor_profile\":\"p\",\"selinux_label\":\"l\"" },
-	{ .text = PROC("\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"nice\":-3,\"flags\":[\"SCHED_FLAG_RECLAIM\"],\"runtime\":1,"
+	{ .text = PROC("\"apparmorProfile\":\"p\",\"selinuxLabel\":\"l\""), "\"apparmor_profile\":\"p\","
+		"\"selinux_label\":\"l\"" },
+	{ .text = PROC("\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"nice\":-3,"
+		"\"flags\":[\"SCHED_FLAG_RECLAIM\"],\"runtime\":1,"
 		"\"deadline\":2,\"period\":3}"), "\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"nice\":-3,"
 		"\"flags\":[\"SCHED_FLAG_RECLAIM\"],\"runtime_ns\":1,\"deadline_ns\":2,\"period_ns\":3}" },
 	{ .text = PROC("\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4}"),
 		"\"io_priority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4}" },
 	/* mounts */
 	{ .text = DOC("\"mounts\":[{\"destination\":\"data\",\"source\":\"vol\",\"options\":[\"rbind\",\"ro\"]}]"),
-		"{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/bundle/vol\",\"options\":[\"rbind\",\"ro\"]}" },
-	{ .text = DOC("\"mounts\":[{\"destination\":\"/d\",\"type\":\"none\",\"source\":\"/s\",\"options\":[\"bind\"]}]"),
+		"{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/bundle/vol\",\"options\":[\"rbind\","
+		"\"ro\"]}" },
+	{ .text = DOC("\"mounts\":[{\"destination\":\"/d\",\"type\":\"none\",\"source\":\"/s\","
+		"\"options\":[\"bind\"]}]"),
 		"\"type\":\"bind\",\"source\":\"/s\"" },
-	{ .text = DOC("\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/s\",\"uidMappings\":[{\"containerID\":0,"
+	{ .text = DOC("\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/s\","
+		"\"uidMappings\":[{\"containerID\":0,"
 		"\"hostID\":5,\"size\":9}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":4294967295}]}]"),
 		"\"uid_maps\":[{\"outside\":5,\"count\":9}]" },
 	/* hooks */
-	{ .text = DOC("\"hooks\":{\"createContainer\":[{\"path\":\"/h\",\"args\":[\"h\",\"x\"],\"env\":[\"A=b\"],\"timeout\":5}]}"),
-		"\"hooks\":{\"create_container\":[{\"path\":\"/h\",\"args\":[\"h\",\"x\"],\"env\":[\"A=b\"],\"timeout_s\":5}]}" },
+	{ .text = DOC("\"hooks\":{\"createContainer\":[{\"path\":\"/h\",\"args\":[\"h\",\"x\"],\"env\":[\"A=b\"],"
+		"\"timeout\":5}]}"),
+		"\"hooks\":{\"create_container\":[{\"path\":\"/h\",\"args\":[\"h\",\"x\"],\"env\":[\"A=b\"],"
+		"\"timeout_s\":5}]}" },
 	/* linux */
 	{ .text = LINUX(ALL_NS), "\"namespaces\":[\"pid\",\"mount\",\"uts\",\"ipc\",\"net\"]" },
 	{ .text = LINUX(ALL_NS), "\"network\":\"none\"" },
 	{ .text = LINUX("\"namespaces\":[{\"type\":\"network\",\"path\":\"/run/netns/a\"}]"),
 		"\"joins\":[{\"type\":\"net\",\"path\":\"/run/netns/a\"}],\"network\":\"none\"" },
-	{ .text = LINUX("\"namespaces\":[{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":65536}],"
+	{ .text = LINUX("\"namespaces\":[{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0,"
+		"\"hostID\":1000,\"size\":65536}],"
 		"\"gidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":65536}]"),
 		"\"uid_maps\":[{\"outside\":1000,\"count\":65536}]" },
-	{ .text = LINUX("\"namespaces\":[{\"type\":\"time\"}],\"timeOffsets\":{\"boottime\":{\"secs\":-4,\"nanosecs\":5}}"),
+	{ .text = LINUX("\"namespaces\":[{\"type\":\"time\"}],\"timeOffsets\":{\"boottime\":{\"secs\":-4,"
+		"\"nanosecs\":5}}"),
 		"\"time_offsets\":[{\"clock\":\"boottime\",\"seconds\":-4,\"nanoseconds\":5}]" },
-	{ .text = LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/dev/x\",\"major\":1,\"minor\":3,\"fileMode\":33206,\"gid\":5}]"),
+	{ .text = LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/dev/x\",\"major\":1,\"minor\":3,"
+		"\"fileMode\":33206,\"gid\":5}]"),
 		"{\"path\":\"/dev/x\",\"type\":\"c\",\"major\":1,\"minor\":3,\"mode\":438,\"gid\":5}" },
-	{ .text = LINUX("\"devices\":[{\"type\":\"p\",\"path\":\"/dev/f\"}]"), "{\"path\":\"/dev/f\",\"type\":\"p\",\"mode\":438}" },
+	{ .text = LINUX("\"devices\":[{\"type\":\"p\",\"path\":\"/dev/f\"}]"), "{\"path\":\"/dev/f\","
+		"\"type\":\"p\",\"mode\":438}" },
 	{ .text = LINUX("\"cgroupsPath\":\"/a//./b/\""), "\"cgroup\":\"a/b\"" },
 	{ .text = LINUX("\"cgroupsPath\":\"machine-a-b.slice:libpod:77\""),
 		"\"cgroup\":\"machine.slice/machine-a.slice/machine-a-b.slice/libpod-77.scope\"", NULL, true },
@@ -111,40 +127,57 @@ static const struct fact facts[] = {
 	{ .text = DOC("\"x\":1"), ".slice/bivalve-id.scope\"", NULL, true },
 	{ .text = LINUX("\"rootfsPropagation\":\"rslave\""), "\"propagation\":\"rslave\"" },
 	{ .text = LINUX(ALL_NS ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\",\"kernel/shmmax\":\"9\"}"),
-		"\"sysctls\":[{\"key\":\"net.ipv4.ip_forward\",\"value\":\"1\"},{\"key\":\"kernel/shmmax\",\"value\":\"9\"}]" },
-	{ .text = LINUX(ALL_NS ",\"sysctl\":{\"kernel.core_pattern\":\"|/x\"}"), "\"key\":\"kernel.core_pattern\"", "vm" },
-	{ .text = LINUX(ALL_NS ",\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"],\"mountLabel\":\"l\""),
+		"\"sysctls\":[{\"key\":\"net.ipv4.ip_forward\",\"value\":\"1\"},{\"key\":\"kernel/shmmax\","
+		"\"value\":\"9\"}]" },
+	{ .text = LINUX(ALL_NS ","
+		"\"sysctl\":{\"kernel.core_pattern\":\"|/x\"}"), "\"key\":\"kernel.core_pattern\"", "vm" },
+	{ .text = LINUX(ALL_NS ",\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"],"
+		"\"mountLabel\":\"l\""),
 		"\"mount_label\":\"l\",\"masked_paths\":[\"/proc/kcore\"],\"readonly_paths\":[\"/proc/sys\"]" },
-	{ .text = LINUX("\"personality\":{\"domain\":\"LINUX32\",\"flags\":[]}"), "\"personality\":8,\"personality_set\":true" },
+	{ .text = LINUX("\"personality\":{\"domain\":\"LINUX32\",\"flags\":[]}"), "\"personality\":8,"
+		"\"personality_set\":true" },
 	{ .text = LINUX("\"intelRdt\":{}"), "\"argv\":[\"sh\"]" },
 	/* resources */
-	{ .text = RES("\"memory\":{\"limit\":1048576,\"swap\":-1,\"reservation\":4096,\"swappiness\":0,\"disableOOMKiller\":true,"
-		"\"useHierarchy\":true}"), "\"resources\":{\"memory_bytes\":1048576,\"memory_swap_bytes\":18446744073709551615,"
+	{ .text = RES("\"memory\":{\"limit\":1048576,\"swap\":-1,\"reservation\":4096,\"swappiness\":0,"
+		"\"disableOOMKiller\":true,"
+		"\"useHierarchy\":true}"), "\"resources\":{\"memory_bytes\":1048576,"
+		"\"memory_swap_bytes\":18446744073709551615,"
 		"\"memory_reservation_bytes\":4096,\"memory_swappiness_set\":true,\"memory_oom_kill_off\":true" },
-	{ .text = RES("\"cpu\":{\"shares\":512,\"quota\":50000,\"period\":100000,\"cpus\":\"0-1\",\"mems\":\"0\",\"idle\":1}"),
+	{ .text = RES("\"cpu\":{\"shares\":512,\"quota\":50000,\"period\":100000,\"cpus\":\"0-1\",\"mems\":\"0\","
+		"\"idle\":1}"),
 		"\"cpu_shares\":512,\"cpu_set\":\"0-1\",\"memory_nodes\":\"0\",\"cpu_idle\":1" },
-	{ .text = RES("\"cpu\":{\"quota\":50000,\"period\":100000}"), "\"cpu_quota_us\":50000,\"cpu_period_us\":100000" },
+	{ .text = RES("\"cpu\":{\"quota\":50000,\"period\":100000}"), "\"cpu_quota_us\":50000,"
+		"\"cpu_period_us\":100000" },
 	{ .text = RES("\"cpu\":{\"quota\":-1,\"period\":100000}"), "\"cpu_period_us\":100000" },
 	{ .text = RES("\"pids\":{\"limit\":64}"), "\"pids\":64" },
 	{ .text = RES("\"pids\":{\"limit\":-1}"), "\"pids_unlimited\":true" },
-	{ .text = RES("\"blockIO\":{\"weight\":500,\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":100,\"leafWeight\":50}],"
-		"\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":16,\"rate\":300}]}"), "\"io_weight\":500,\"io_weights\":"
-		"[{\"major\":8,\"rate\":100,\"leaf_rate\":50}],\"io_write_ops\":[{\"major\":8,\"minor\":16,\"rate\":300}]" },
+	{ .text = RES("\"blockIO\":{\"weight\":500,\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":100,"
+		"\"leafWeight\":50}],"
+		"\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":16,\"rate\":300}]}"), "\"io_weight\":500,"
+		"\"io_weights\":"
+		"[{\"major\":8,\"rate\":100,\"leaf_rate\":50}],\"io_write_ops\":[{\"major\":8,\"minor\":16,"
+		"\"rate\":300}]" },
 	{ .text = RES("\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4194304}]"),
 		"\"hugepages\":[{\"page_size\":\"2MB\",\"bytes\":4194304}]" },
 	{ .text = RES("\"network\":{\"classID\":1048577,\"priorities\":[{\"name\":\"eth0\",\"priority\":5}]}"),
 		"\"net_class\":1048577,\"net_priorities\":[{\"interface\":\"eth0\",\"priority\":5}]" },
 	{ .text = RES("\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3}}"),
 		"\"rdma\":[{\"device\":\"mlx5_1\",\"handles\":3,\"objects\":18446744073709551615}]" },
-	{ .text = RES("\"unified\":{\"memory.high\":\"1\"}"), "\"unified\":[{\"key\":\"memory.high\",\"value\":\"1\"}]" },
-	{ .text = RES("\"devices\":[{\"allow\":false},{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"rw\"}]"),
-		"\"devices\":[{\"type\":\"a\",\"major\":-1,\"minor\":-1,\"access\":\"rwm\"},{\"allow\":true,\"type\":\"c\","
+	{ .text = RES("\"unified\":{\"memory.high\":\"1\"}"), "\"unified\":[{\"key\":\"memory.high\","
+		"\"value\":\"1\"}]" },
+	{ .text = RES("\"devices\":[{\"allow\":false},{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,"
+		"\"access\":\"rw\"}]"),
+		"\"devices\":[{\"type\":\"a\",\"major\":-1,\"minor\":-1,\"access\":\"rwm\"},{\"allow\":true,"
+		"\"type\":\"c\","
 		"\"major\":1,\"minor\":3,\"access\":\"rw\"}]" },
 	/* seccomp */
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_TSYNC\",\"SECCOMP_FILTER_FLAG_LOG\"]"),
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_TSYNC\","
+		"\"SECCOMP_FILTER_FLAG_LOG\"]"),
 		"\"seccomp_flags\":2" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/s\",\"listenerMetadata\":\"m\",\"syscalls\":[{\"names\":"
-		"[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]"), "\"seccomp_listener\":\"/s\",\"seccomp_metadata\":\"m\"" },
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/s\","
+		"\"listenerMetadata\":\"m\",\"syscalls\":[{\"names\":"
+		"[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]"), "\"seccomp_listener\":\"/s\","
+		"\"seccomp_metadata\":\"m\"" },
 	/* the shell */
 	{ .text = DOC("\"annotations\":{\"org.bivalve.backend\":\"vm\"}"), "\"backend\":\"vm\"" },
 	{ .text = DOC("\"annotations\":{\"org.bivalve.backend\":\"vm\"}"), "\"backend\":\"container\"", "container" },
@@ -152,8 +185,10 @@ static const struct fact facts[] = {
 	{ .text = DOC("\"x\":1"), "\"vm\":{\"memory_bytes\":268435456,\"vcpus\":1,\"engine\":\"auto\"}", "vm" },
 	{ .text = RES("\"memory\":{\"limit\":67108864},\"cpu\":{\"quota\":150000,\"period\":100000}"),
 		"\"vm\":{\"memory_bytes\":201326592,\"vcpus\":2,\"engine\":\"auto\"}", "vm" },
-	{ .text = DOC("\"annotations\":{\"org.bivalve.vm.memory\":\"512m\",\"org.bivalve.vm.vcpus\":\"3\",\"org.bivalve.vm.engine\":\"qemu\","
-		"\"org.bivalve.vm.kernel\":\"k\"}"), "\"vm\":{\"memory_bytes\":536870912,\"vcpus\":3,\"engine\":\"qemu\",\"kernel\":\"k\"}",
+	{ .text = DOC("\"annotations\":{\"org.bivalve.vm.memory\":\"512m\",\"org.bivalve.vm.vcpus\":\"3\","
+		"\"org.bivalve.vm.engine\":\"qemu\","
+		"\"org.bivalve.vm.kernel\":\"k\"}"), "\"vm\":{\"memory_bytes\":536870912,\"vcpus\":3,"
+		"\"engine\":\"qemu\",\"kernel\":\"k\"}",
 		"vm" },
 };
 
@@ -207,42 +242,57 @@ static const struct refusal refusals[] = {
 	{ .text = HEAD ",\"process\":{\"cwd\":\"/\"}}", "1: process.args: missing: it is required" },
 	{ .text = HEAD ",\"process\":{\"args\":[\"x\"]}}", "1: process.cwd: missing: it is required" },
 	{ .text = HEAD ",\"process\":{\"args\":[],\"cwd\":\"/\"}}", "1: process.args: empty: no program to run" },
-	{ .text = HEAD ",\"process\":{\"args\":[\"\"],\"cwd\":\"/\"}}", "1: process.args[0]: empty: no program to run" },
-	{ .text = HEAD ",\"process\":{\"args\":[\"x\",5],\"cwd\":\"/\"}}", "1: process.args[1]: expected a string, found an integer" },
-	{ .text = HEAD ",\"process\":{\"args\":[\"x\"],\"cwd\":\"tmp\"}}", "1: process.cwd: not an absolute path: tmp" },
+	{ .text = HEAD ",\"process\":{\"args\":[\"\"],"
+		"\"cwd\":\"/\"}}", "1: process.args[0]: empty: no program to run" },
+	{ .text = HEAD ",\"process\":{\"args\":[\"x\",5],"
+		"\"cwd\":\"/\"}}", "1: process.args[1]: expected a string, found an integer" },
+	{ .text = HEAD ",\"process\":{\"args\":[\"x\"],"
+		"\"cwd\":\"tmp\"}}", "1: process.cwd: not an absolute path: tmp" },
 	{ .text = PROC("\"terminal\":\"yes\""), "1: process.terminal: expected true or false, found a string" },
 	{ .text = PROC("\"user\":{\"uid\":-1}"), "1: process.user.uid: expected a whole number, 0 to 4294967294" },
 	{ .text = PROC("\"user\":{\"uid\":1.5}"), "1: process.user.uid: expected a whole number, 0 to 4294967294" },
-	{ .text = PROC("\"user\":{\"gid\":4294967296}"), "1: process.user.gid: 4294967296 is too large: at most 4294967294" },
+	{ .text = PROC("\"user\":{\"gid\":4294967296}"),
+		"1: process.user.gid: 4294967296 is too large: at most 4294967294" },
 	{ .text = PROC("\"user\":{\"additionalGids\":[1,\"x\"]}"),
 		"1: process.user.additionalGids[1]: expected a whole number, found a string" },
-	{ .text = PROC("\"capabilities\":[\"CAP_KILL\"]"), "1: process.capabilities: expected an object, found an array" },
+	{ .text = PROC("\"capabilities\":[\"CAP_KILL\"]"),
+		"1: process.capabilities: expected an object, found an array" },
 	{ .text = PROC("\"capabilities\":{\"bounding\":[7]}"),
 		"1: process.capabilities.bounding[0]: expected a string, found an integer" },
-	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":1},\n{\"type\":\"NOFILE\",\"soft\":1,\"hard\":1}]"),
+	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":1},\n{\"type\":\"NOFILE\","
+		"\"soft\":1,\"hard\":1}]"),
 		"2: process.rlimits[1].type: unknown resource limit: NOFILE" },
-	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1}]"), "1: process.rlimits[0].hard: missing: it is required" },
+	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\","
+		"\"soft\":1}]"), "1: process.rlimits[0].hard: missing: it is required" },
 	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":2,\"hard\":1}]"),
 		"1: process.rlimits[0].soft: 2 is above the hard limit 1" },
-	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":1},{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":1}]"),
+	{ .text = PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":1},{\"type\":\"RLIMIT_CPU\","
+		"\"soft\":1,\"hard\":1}]"),
 		"1: process.rlimits[1].type: the same limit twice" },
 	{ .text = PROC("\"oomScoreAdj\":1001"), "1: process.oomScoreAdj: expected a whole number, -1000 to 1000" },
-	{ .text = PROC("\"scheduler\":{\"policy\":\"SCHED_X\"}"), "1: process.scheduler.policy: unknown value: SCHED_X" },
+	{ .text = PROC("\"scheduler\":{\"policy\":\"SCHED_X\"}"),
+		"1: process.scheduler.policy: unknown value: SCHED_X" },
 	{ .text = PROC("\"ioPriority\":{\"priority\":1}"), "1: process.ioPriority.class: missing: it is required" },
 	{ .text = PROC("\"ioPriority\":{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":8}"),
 		"1: process.ioPriority.priority: expected a whole number, 0 to 7" },
 	{ .text = DOC("\"mounts\":{}"), "1: mounts: expected an array, found an object" },
 	{ .text = DOC("\"mounts\":[\n{\"type\":\"tmpfs\"}]"), "2: mounts[0].destination: missing: it is required" },
-	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\"}]"), "1: mounts[0].type: missing: only a bind mount needs none" },
-	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]"), "1: mounts[0].source: missing: a bind mount needs one" },
+	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\"}]"),
+		"1: mounts[0].type: missing: only a bind mount needs none" },
+	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\","
+		"\"type\":\"bind\"}]"), "1: mounts[0].source: missing: a bind mount needs one" },
 	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":\"ro\"}]"),
 		"1: mounts[0].options: expected an array of strings, found a string" },
-	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\",\"uidMappings\":[{\"containerID\":0,\"hostID\":0,"
+	{ .text = DOC("\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\","
+		"\"uidMappings\":[{\"containerID\":0,\"hostID\":0,"
 		"\"size\":1}]}]"), "1: mounts[0].gidMappings: missing: an idmapped mount needs both mappings" },
-	{ .text = DOC("\"hooks\":{\"poststart\":[{\"path\":\"bin/x\"}]}"), "1: hooks.poststart[0].path: not an absolute path: bin/x" },
-	{ .text = DOC("\"hooks\":{\"prestart\":[{\"args\":[]}]}"), "1: hooks.prestart[0].path: missing: it is required" },
+	{ .text = DOC("\"hooks\":{\"poststart\":[{\"path\":\"bin/x\"}]}"),
+		"1: hooks.poststart[0].path: not an absolute path: bin/x" },
+	{ .text = DOC("\"hooks\":{\"prestart\":[{\"args\":[]}]}"),
+		"1: hooks.prestart[0].path: missing: it is required" },
 	{ .text = DOC("\"hooks\":{\"createruntime\":[]}"), "1: hooks.createruntime: no such point of the life cycle" },
-	{ .text = DOC("\"hooks\":{\"prestart\":[{\"path\":\"/x\",\"timeout\":0}]}"), "1: hooks.prestart[0].timeout: expected 1 or more seconds" },
+	{ .text = DOC("\"hooks\":{\"prestart\":[{\"path\":\"/x\","
+		"\"timeout\":0}]}"), "1: hooks.prestart[0].timeout: expected 1 or more seconds" },
 	{ .text = DOC("\"annotations\":{\"a\":1}"), "1: annotations.a: expected a string, found an integer" },
 	{ .text = DOC("\"annotations\":{\"org.bivalve.backend\":\"jail\"}"),
 		"1: annotations.org.bivalve.backend: expected container or vm: jail" },
@@ -257,23 +307,32 @@ static const struct refusal refusals[] = {
 		"1: linux.namespaces[1].type: no namespace that we know: quantum" },
 	{ .text = LINUX("\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"pid\",\"path\":\"/p\"}]"),
 		"1: linux.namespaces[1].type: the same namespace twice: pid" },
-	{ .text = LINUX("\"namespaces\":[{\"type\":\"pid\",\"path\":\"p\"}]"), "1: linux.namespaces[0].path: not an absolute path: p" },
+	{ .text = LINUX("\"namespaces\":[{\"type\":\"pid\","
+		"\"path\":\"p\"}]"), "1: linux.namespaces[0].path: not an absolute path: p" },
 	{ .text = LINUX("\"namespaces\":[{\"type\":\"user\"}]"),
 		"1: linux.uidMappings: missing: a new user namespace needs both mappings" },
 	{ .text = LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]"),
 		"1: linux.uidMappings: there is no user namespace to map" },
 	{ .text = LINUX("\"uidMappings\":[{\"containerID\":4294967295,\"hostID\":0,\"size\":2}]"),
 		"1: linux.uidMappings[0].size: 2: goes beyond the last id" },
-	{ .text = LINUX("\"timeOffsets\":{\"monotonic\":{\"secs\":1}}"), "1: linux.timeOffsets: there is no new time namespace" },
-	{ .text = LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/d\",\"major\":1}]"), "1: linux.devices[0].minor: missing: it is required" },
-	{ .text = LINUX("\"devices\":[{\"type\":\"x\",\"path\":\"/d\"}]"), "1: linux.devices[0].type: unknown value: x" },
+	{ .text = LINUX("\"timeOffsets\":{\"monotonic\":{\"secs\":1}}"),
+		"1: linux.timeOffsets: there is no new time namespace" },
+	{ .text = LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/d\","
+		"\"major\":1}]"), "1: linux.devices[0].minor: missing: it is required" },
+	{ .text = LINUX("\"devices\":[{\"type\":\"x\","
+		"\"path\":\"/d\"}]"), "1: linux.devices[0].type: unknown value: x" },
 	{ .text = LINUX("\"cgroupsPath\":\"/a/../../b\""), "1: linux.cgroupsPath: leads out by \"..\": /a/../../b" },
 	{ .text = LINUX("\"cgroupsPath\":\"/\""), "1: linux.cgroupsPath: names no group: /" },
-	{ .text = LINUX("\"cgroupsPath\":\"/a/b\""), "1: linux.cgroupsPath: expected slice:prefix:name: /a/b", NULL, true },
-	{ .text = LINUX("\"cgroupsPath\":\"a--b.slice:p:n\""), "1: linux.cgroupsPath: not the name of a slice: a--b.slice", NULL, true },
-	{ .text = LINUX("\"rootfsPropagation\":\"everywhere\""), "1: linux.rootfsPropagation: unknown value: everywhere" },
-	{ .text = LINUX("\"maskedPaths\":[\"/a\"]"), "1: linux.maskedPaths: there is no mount namespace: it would be the host's" },
-	{ .text = LINUX(ALL_NS ",\"maskedPaths\":[\"proc\"]"), "1: linux.maskedPaths[0]: not an absolute path: proc" },
+	{ .text = LINUX("\"cgroupsPath\":\"/a/b\""),
+		"1: linux.cgroupsPath: expected slice:prefix:name: /a/b", NULL, true },
+	{ .text = LINUX("\"cgroupsPath\":\"a--b.slice:p:n\""),
+		"1: linux.cgroupsPath: not the name of a slice: a--b.slice", NULL, true },
+	{ .text = LINUX("\"rootfsPropagation\":\"everywhere\""),
+		"1: linux.rootfsPropagation: unknown value: everywhere" },
+	{ .text = LINUX("\"maskedPaths\":[\"/a\"]"),
+		"1: linux.maskedPaths: there is no mount namespace: it would be the host's" },
+	{ .text = LINUX(ALL_NS ","
+		"\"maskedPaths\":[\"proc\"]"), "1: linux.maskedPaths[0]: not an absolute path: proc" },
 	{ .text = LINUX(ALL_NS ",\"sysctl\":{\"kernel.core_pattern\":\"|/x\"}"),
 		"1: linux.sysctl.kernel.core_pattern: belongs to no namespace: it would change the host's" },
 	{ .text = LINUX("\"sysctl\":{\"net.core.somaxconn\":\"1\"}"),
@@ -285,37 +344,51 @@ static const struct refusal refusals[] = {
 	{ .text = LINUX("\"personality\":{\"domain\":\"BSD\"}"), "1: linux.personality.domain: unknown value: BSD" },
 	{ .text = RES("\"memory\":{\"limit\":-2}"),
 		"1: linux.resources.memory.limit: expected a whole number, -1 to 9223372036854775807" },
-	{ .text = RES("\"memory\":{\"limit\":\"1g\"}"), "1: linux.resources.memory.limit: expected a whole number, found a string" },
+	{ .text = RES("\"memory\":{\"limit\":\"1g\"}"),
+		"1: linux.resources.memory.limit: expected a whole number, found a string" },
 	{ .text = RES("\"memory\":{\"limit\":99,\"swap\":9}"),
 		"1: linux.resources.memory.swap: 9 is below memory's limit 99: it counts both" },
-	{ .text = RES("\"cpu\":{\"shares\":-5}"), "1: linux.resources.cpu.shares: expected a whole number, 0 to 18446744073709551615" },
+	{ .text = RES("\"cpu\":{\"shares\":-5}"),
+		"1: linux.resources.cpu.shares: expected a whole number, 0 to 18446744073709551615" },
 	{ .text = RES("\"hugepageLimits\":[{\"pageSize\":\"../x\",\"limit\":1}]"),
 		"1: linux.resources.hugepageLimits[0].pageSize: expected a size such as 2MB: ../x" },
 	{ .text = RES("\"unified\":{\"../memory.max\":\"1\"}"),
 		"1: linux.resources.unified.../memory.max: not the name of a control group's file" },
-	{ .text = RES("\"devices\":[{\"type\":\"c\"}]"), "1: linux.resources.devices[0].allow: missing: it is required" },
+	{ .text = RES("\"devices\":[{\"type\":\"c\"}]"),
+		"1: linux.resources.devices[0].allow: missing: it is required" },
 	{ .text = RES("\"devices\":[{\"allow\":true,\"access\":\"x\"}]"),
 		"1: linux.resources.devices[0].access: expected letters of r, w and m: x" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_MAYBE\""), "1: linux.seccomp.defaultAction: unknown value: SCMP_ACT_MAYBE" },
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_MAYBE\""),
+		"1: linux.seccomp.defaultAction: unknown value: SCMP_ACT_MAYBE" },
 	{ .text = SECCOMP("\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\"}]"),
 		"1: linux.seccomp.defaultAction: missing: it is required" },
 	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_Z80\"]"),
 		"1: linux.seccomp.architectures[0]: unknown value: SCMP_ARCH_Z80" },
 	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_X\"]"),
 		"1: linux.seccomp.flags[0]: unknown value: SECCOMP_FILTER_FLAG_X" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[],\"action\":\"SCMP_ACT_ERRNO\"}]"),
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[],"
+		"\"action\":\"SCMP_ACT_ERRNO\"}]"),
 		"1: linux.seccomp.syscalls[0].names: empty" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\",\"args\":"
-		"[{\"index\":6,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]"), "1: linux.seccomp.syscalls[0].args[0].index: 6 is too large: at most 5" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\",\"args\":"
-		"[{\"index\":0,\"value\":0,\"op\":\"~\"}]}]"), "1: linux.seccomp.syscalls[0].args[0].op: unknown value: ~" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]"),
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+		"\"action\":\"SCMP_ACT_ERRNO\",\"args\":"
+		"[{\"index\":6,\"value\":0,"
+		"\"op\":\"SCMP_CMP_EQ\"}]}]"),
+		"1: linux.seccomp.syscalls[0].args[0].index: 6 is too large: at most 5" },
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+		"\"action\":\"SCMP_ACT_ERRNO\",\"args\":"
+		"[{\"index\":0,\"value\":0,"
+		"\"op\":\"~\"}]}]"), "1: linux.seccomp.syscalls[0].args[0].op: unknown value: ~" },
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+		"\"action\":\"SCMP_ACT_NOTIFY\"}]"),
 		"1: linux.seccomp.listenerPath: missing: SCMP_ACT_NOTIFY needs a listener" },
 	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_NOTIFY\",\"listenerPath\":\"/s\""),
 		"1: linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default" },
-	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\"},"
-		"{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"args\":[{\"index\":0,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]"),
-		"1: linux: seccomp: read: two rules of different actions can apply to one call: give them conditions that exclude "
+	{ .text = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+		"\"action\":\"SCMP_ACT_ERRNO\"},"
+		"{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"args\":[{\"index\":0,\"value\":0,"
+		"\"op\":\"SCMP_CMP_EQ\"}]}]"),
+		"1: linux: seccomp: read: two rules of different actions can apply to one call: give them "
+		"conditions that exclude "
 		"each other" },
 };
 
@@ -328,7 +401,8 @@ static void test_refusals(void)
 		int r = plan_of(c->text, c->backend, c->systemd, &plan, &err);
 		const char *rest = strncmp(err.message, "config.json:", 12) ? "" : err.message + 12;
 
-		ok(r < 0 && (!strcmp(rest, c->expected) || !strcmp(err.message, c->expected)), "refused: %s", c->expected);
+		ok(r < 0 && (!strcmp(rest, c->expected) || !strcmp(err.message, c->expected)),
+			"refused: %s", c->expected);
 		if (r == 0)
 			record_release(&plan_type, &plan);
 		else if (strcmp(rest, c->expected) && strcmp(err.message, c->expected))
@@ -349,7 +423,8 @@ static void test_large(void)
 
 	strbuf_puts(&text, HEAD "," PROCESS ",\n\"mounts\":[");
 	for (int i = 0; i < 10000; i++)
-		strbuf_printf(&text, "%s{\"destination\":\"/m%d\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}", i ? "," : "", i);
+		strbuf_printf(&text, "%s{\"destination\":\"/m%d\",\"type\":\"tmpfs\","
+		"\"source\":\"tmpfs\"}", i ? "," : "", i);
 	strbuf_puts(&text, "]}");
 	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
 	r = plan_of(text.text, NULL, false, &plan, &err);
@@ -377,7 +452,8 @@ static void write_file(const char *path, const char *text)
 static void test_files(void)
 {
 	_cleanup_free_ char *config = xasprintf("%s/config.json", dir), *root = xasprintf("%s/real", dir),
-		*link = xasprintf("%s/rootfs", dir), *text = oci_spec_default(false), *cache = xasprintf("%s/cache", dir);
+		*link = xasprintf("%s/rootfs", dir), *text = oci_spec_default(false),
+		*cache = xasprintf("%s/cache", dir);
 	struct oci_spec_request request = { .id = "id", .bundle = dir, .seccomp_cache = cache };
 	struct plan plan = { 0 };
 	struct error err = { 0 };
@@ -403,7 +479,8 @@ static void test_cache(void)
 {
 	_cleanup_free_ char *cache = xasprintf("%s/cache", dir);
 	struct oci_spec_request request = { .id = "id", .bundle = "/b", .seccomp_cache = cache };
-	static const char text[] = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\",\"of_tomorrow\"],"
+	static const char text[] = SECCOMP("\"defaultAction\":\"SCMP_ACT_ALLOW\","
+		"\"syscalls\":[{\"names\":[\"mkdir\",\"of_tomorrow\"],"
 		"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":7}]");
 	_cleanup_free_ char *other = xstrdup(text);
 	struct plan first = { 0 }, second = { 0 }, third = { 0 };
@@ -436,8 +513,9 @@ static void test_update(void)
 	res.unified = xcalloc(1, sizeof *res.unified);
 	res.unified[0] = (struct plan_pair){ xstrdup("memory.high"), xstrdup("1") };
 	res.n_unified = 1;
-	ok(oci_spec_resources_text("r", text, strlen(text), &res, &err) == 0 && res.memory_bytes == 5 && res.pids == 3 &&
-			res.cpu_quota_us == 0 && !strcmp(res.cpu_set, "1") && !strcmp(res.memory_nodes, "0") &&
+	ok(oci_spec_resources_text("r", text, strlen(text), &res, &err) == 0 && res.memory_bytes == 5 &&
+			res.pids == 3 && res.cpu_quota_us == 0 && !strcmp(res.cpu_set, "1") &&
+			!strcmp(res.memory_nodes, "0") &&
 			res.n_unified == 0,
 		"resources: what is named is replaced, the rest stays");
 	ok(oci_spec_resources_text("r", "{\"pids\":{\"limit\":\"x\"}}", 22, &res, &err) < 0 &&
@@ -457,7 +535,8 @@ static void test_process(void)
 		"a process alone; without capabilities it has none");
 	record_release(&plan_process_type, &p);
 	ok(oci_spec_process_text("p", "{\"cwd\":\"/\"}", 11, &p, &err) < 0 &&
-			!strcmp(err.message, "p:1: args: missing: it is required"), "a process without args is refused");
+			!strcmp(err.message, "p:1: args: missing: it is required"),
+		"a process without args is refused");
 }
 
 int main(void)
