@@ -32,7 +32,7 @@ endif
 
 # Directories of the library, lowest layer first. A new .c file in one of them is found by itself.
 LIB_DIRS := runtime/base runtime/model images policies policies/enforce container-backend vm-backend \
-	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/kernel vm-backend/guest runtime/oci runtime/launch bench
+	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/fs vm-backend/kernel vm-backend/guest runtime/oci runtime/launch bench
 # The main() of each program, kept out of the library.
 MAINS := runtime/launch/main.c images/image_main.c vm-backend/guest/guest_main.c
 LIB_SRCS := $(filter-out $(MAINS) runtime/base/static_nss.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
@@ -44,7 +44,7 @@ PROGRAMS := $(O)/bivalve $(O)/bivalve-image $(O)/bivalve-guest
 UNITS := $(UNIT_SRCS:tests/unit/%.c=$(O)/tests/%)
 objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
-CORE_LIBS := -lseccomp -lcap -lcgroup $(if $(STATIC),-lyajl_s,-lyajl) -lm -lpthread
+CORE_LIBS := -lfuse3 -lseccomp -lcap -lcgroup $(if $(STATIC),-lyajl_s,-lyajl) -lm -lpthread
 IMAGE_LIBS := -larchive -lcrypto $(CORE_LIBS)
 
 all: $(PROGRAMS) $(O)/bivalve-vm

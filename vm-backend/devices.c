@@ -7,11 +7,13 @@
  * calls it makes; a test in tests/unit and a case in tests/fuzz/fuzz_virtio.c.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include "runtime/base/alloc.h"
 #include "vm-backend/irq.h"
 #include "vm-backend/machine.h"
+#include "vm-backend/shares.h"
 
 #include <linux/virtio_mmio.h>
 
@@ -85,12 +87,27 @@ static int make_rng(struct machine *machine, struct error *err)
 	return r < 0 ? r : devices_plug(machine, &rng->device, err);
 }
 
+static int make_fs(struct machine *machine, struct error *err)
+{
+	struct devices *devices = &machine->devices;
+	int r;
+
+	if (!machine->config->n_shares)
+		return 0;
+	virtio_fs_init(&devices->fs, &machine->memory, SHARES_TAG);
+	r = io_loop_init(&devices->fs_loop, err);
+	if (r >= 0)
+		r = virtio_device_attach(&devices->fs.device, &devices->fs_loop, err);
+	return r < 0 ? r : devices_plug(machine, &devices->fs.device, err);
+}
+
 int devices_init(struct machine *machine, struct error *err)
 {
 	static int (*const table[])(struct machine *machine, struct error *err) = {
 		make_disks,
 		make_console,
 		make_rng,
+		make_fs,
 	};
 
 	_Static_assert(DEVICES_MAX <= (int)ARCH_MAX_DEVICES, "an interrupt for each device");
@@ -103,20 +120,29 @@ int devices_init(struct machine *machine, struct error *err)
 	return 0;
 }
 
-static void serve_disk(void *arg)
+static void serve_loop(void *arg)
 {
 	for (;;)
 		io_loop_turn(arg, -1);
 }
 
-int devices_start(struct machine *machine, struct error *err)
+static int start_fs(struct devices *devices, int root_fd, int proc_fd, struct error *err)
+{
+	int r;
+
+	(void)mallopt(M_ARENA_MAX, 1); /* the one thread that uses the heap later needs none of its own */
+	r = fs_server_new(root_fd, proc_fd, &devices->fs.server, err);
+	return r < 0 ? r : thread_start(&devices->fs_thread, serve_loop, &devices->fs_loop, err);
+}
+
+int devices_start(struct machine *machine, int root_fd, int proc_fd, struct error *err)
 {
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
-		int r = thread_start(&machine->devices.disk_threads[i], serve_disk,
+		int r = thread_start(&machine->devices.disk_threads[i], serve_loop,
 				&machine->devices.disk_loops[i], err);
 
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return machine->config->n_shares ? start_fs(&machine->devices, root_fd, proc_fd, err) : 0;
 }

@@ -8,11 +8,12 @@
 #include "vm-backend/threads.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
+#include "vm-backend/virtio/fs.h"
 #include "vm-backend/virtio/rng.h"
 
 struct machine;
 
-enum { DEVICES_MAX = VM_MAX_DISKS + 2 };
+enum { DEVICES_MAX = VM_MAX_DISKS + 3 };
 
 /* The virtio devices of a machine: which there are, where, and which thread serves them. */
 struct devices {
@@ -22,6 +23,9 @@ struct devices {
 	size_t n_disks;
 	struct virtio_console console;
 	struct virtio_rng rng;
+	struct virtio_fs fs;            /* with shares only, like its loop and thread */
+	struct io_loop fs_loop;
+	struct thread fs_thread;
 	struct device_window {
 		struct virtio_device *device;
 		gpa_t base;
@@ -32,7 +36,10 @@ struct devices {
 
 /* Makes the devices of machine->config, opening their files, and puts them on the bus. */
 int devices_init(struct machine *machine, struct error *err);
-/* Starts the threads of the disks; the rest is served by machine->loop. */
-int devices_start(struct machine *machine, struct error *err);
+/*
+ * Starts the threads of the disks and of the shares; the rest is served by machine->loop. root_fd and proc_fd: as the
+ * jail left them (jail.h), -1 without shares.
+ */
+int devices_start(struct machine *machine, int root_fd, int proc_fd, struct error *err);
 
 #endif

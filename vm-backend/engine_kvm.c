@@ -9,7 +9,7 @@
  * error whose code is 0 once the jail is closed, so that whatever goes wrong before the guest's first instruction is
  * the error of spawn. What goes wrong later is told to event_fd.
  *
- *   threads      main: console, agent channel, entropy, the end     one per vCPU     one per disk
+ *   threads      main: console, agent channel, entropy, the end     one per vCPU     one per disk     one for shares
  *
  * The end: a vCPU thread that sees the guest reset or power off calls machine_stop, which kicks the main thread. That
  * passes on what the guest has sent to the agent's channel and is still in the queue, and leaves with exit_group, which
@@ -144,7 +144,8 @@ static int become_vmm(const struct vm_config *config, pid_t parent, struct error
 static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, struct error *err)
 {
 	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd };
-	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd };
+	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, config->n_shares > 0 };
+	struct jail_shares shares = { config->shares, config->n_shares, -1, -1 };
 	const struct error fine = { 0 };
 	struct machine *machine = xcalloc(1, sizeof *machine);
 	int r = become_vmm(config, parent, err);
@@ -162,10 +163,10 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 		r = vcpus_init(machine, err);
 	if (r >= 0) {
 		(void)close(machine->kvm_fd); /* makes VMs; this one is made */
-		r = jail_enter(parent, max_file_bytes(machine), err);
+		r = jail_enter(parent, max_file_bytes(machine), config->n_shares ? &shares : NULL, err);
 	}
 	if (r >= 0)
-		r = devices_start(machine, err);
+		r = devices_start(machine, shares.root_fd, shares.proc_fd, err);
 	if (r >= 0)
 		r = vcpus_start(machine, err);
 	if (r >= 0) {
@@ -187,8 +188,6 @@ static int check_config(const struct vm_config *config, struct error *err)
 		return error_set(err, EINVAL, "vcpus: %u: not between 1 and %d", config->vcpus, VM_MAX_VCPUS);
 	if (config->n_disks > VM_MAX_DISKS)
 		return error_set(err, EINVAL, "disks: %zu: at most %d", config->n_disks, VM_MAX_DISKS);
-	if (config->n_shares)
-		return error_set(err, EOPNOTSUPP, "shares: this engine cannot show host directories yet; use --engine qemu");
 	if (!config->kernel_path)
 		return error_set(err, EINVAL, "kernel: none");
 	return 0;

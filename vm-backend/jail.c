@@ -21,6 +21,11 @@
  * Without root a user namespace gives the right to the stages that need one. Where the host forbids user namespaces,
  * "namespaces" and "root" are left out, and the filter alone keeps the process from naming files: it has no open(2).
  *
+ * With shares the VMM is also a file server. Its root is then the share tree (shares.c) instead of an empty folder, it
+ * may open files there, and it keeps the capabilities of a file server over them: another's file is to be read,
+ * written, owned as the guest's kernel says. It still has no other file of the host, no network, no process but itself.
+ * Without root the capabilities are those of a user namespace with one user in it.
+ *
  * What it does not defend against: a guest that breaks KVM itself is in the host's kernel, beyond any jail; a guest
  * may exhaust what its limits (cgroup, set by vm.c) allow; side channels of the processor. The process keeps a copy of
  * the launcher's heap and arguments, which tell of this one workload and nothing else; keep it so.
@@ -34,10 +39,13 @@
 #include <linux/kvm.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -45,8 +53,11 @@
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
 #include "vm-backend/arch/x86_64/arch.h"
+#include "vm-backend/fs/fs_server.h"
 #include "vm-backend/jail.h"
+#include "vm-backend/shares.h"
 
 enum {
 	JAIL_ID = 0x6b760000,           /* uid and gid; beyond what systems and containers hand out */
@@ -83,6 +94,21 @@ int jail_close_fds(const int *keep, size_t n, struct error *err)
 		return error_sys(err, "jail: /dev/null");
 	(void)close(null); /* the first beyond */
 	return 0;
+}
+
+/* In a fresh user namespace: the caller, and nobody else. An id is the same inside and outside. */
+static int map_self(uid_t uid, gid_t gid, struct error *err)
+{
+	char users[48], groups[48];
+	int r;
+
+	(void)snprintf(users, sizeof users, "%u %u 1", uid, uid); /* fits, like the next */
+	(void)snprintf(groups, sizeof groups, "%u %u 1", gid, gid);
+	(void)file_write_once(AT_FDCWD, "/proc/self/setgroups", "deny"); /* what it is for fails if it fails */
+	r = file_write_once(AT_FDCWD, "/proc/self/uid_map", users);
+	if (r == 0)
+		r = file_write_once(AT_FDCWD, "/proc/self/gid_map", groups);
+	return r < 0 ? error_set(err, -r, "jail: cannot map user and group: %s", strerror(-r)) : 0;
 }
 
 /* 1: done; 0: this host does not let an unprivileged process have namespaces. */
@@ -123,22 +149,58 @@ static int enter_root(struct error *err)
 	return 0;
 }
 
-static int set_limits(uint64_t max_file_bytes, struct error *err)
+/* The same with the share tree as the root, and a way to open files anew by descriptor. */
+static int enter_shares(struct jail_shares *shares, struct error *err)
+{
+	struct share_tree tree = { 0 };
+	int r = 0;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return error_sys(err, "jail: root: cannot make mounts private");
+	r = shares->proc_fd = fs_open_proc(err);
+	if (r >= 0)
+		r = share_tree_open(&tree, shares->shares, shares->n, err);
+	if (r >= 0)
+		r = shares->root_fd = share_tree_mount(&tree, "/", err);
+	share_tree_release(&tree);
+	if (r < 0)
+		return error_prefix(err, "jail: root");
+	if (fchdir(shares->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+			chdir("/") < 0)
+		return error_sys(err, "jail: root: cannot change it");
+	return 0;
+}
+
+/* As many files as the host lets us: the guest's kernel decides how many it remembers. */
+static int raise_files(struct error *err)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_sys(err, "jail: limits: nofile");
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? error_sys(err, "jail: limits: nofile") : 0;
+}
+
+static int set_limits(uint64_t max_file_bytes, bool shares, struct error *err)
 {
 	const struct {
 		__rlimit_resource_t resource;
 		rlim_t max;
 		const char *name;
+		bool for_disks;                         /* not with shares: files are opened and grow */
 	} limits[] = {
-		{ RLIMIT_NOFILE, 0, "nofile" },         /* what is open stays usable; nothing more opens */
-		{ RLIMIT_CORE, 0, "core" },
-		{ RLIMIT_FSIZE, max_file_bytes, "fsize" },
-		{ RLIMIT_MSGQUEUE, 0, "msgqueue" },
+		{ RLIMIT_NOFILE, 0, "nofile", true },   /* what is open stays usable; nothing more opens */
+		{ RLIMIT_CORE, 0, "core", false },
+		{ RLIMIT_FSIZE, max_file_bytes, "fsize", true },
+		{ RLIMIT_MSGQUEUE, 0, "msgqueue", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		struct rlimit limit;
 
+		if (shares && limits[i].for_disks)
+			continue;
 		if (getrlimit(limits[i].resource, &limit) < 0)
 			return error_sys(err, "jail: limits: %s", limits[i].name);
 		if (limit.rlim_max > limits[i].max)
@@ -147,7 +209,7 @@ static int set_limits(uint64_t max_file_bytes, struct error *err)
 		if (setrlimit(limits[i].resource, &limit) < 0)
 			return error_sys(err, "jail: limits: %s", limits[i].name);
 	}
-	return 0;
+	return shares ? raise_files(err) : 0;
 }
 
 static int drop_bounding_set(struct error *err)
@@ -158,14 +220,37 @@ static int drop_bounding_set(struct error *err)
 	return errno == EINVAL ? 0 : error_sys(err, "jail: capabilities: bounding set");
 }
 
-static int drop_capabilities(struct error *err)
+/*
+ * Of a file server. The guest's kernel judges who may do what; what it decided must not fail for another reason here.
+ * All are below 32.
+ */
+static const unsigned share_capabilities =
+	1U << CAP_CHOWN |
+	1U << CAP_DAC_OVERRIDE |        /* files of others */
+	1U << CAP_FOWNER |              /* their modes and times */
+	1U << CAP_FSETID |              /* set-group-ID of another's group */
+	1U << CAP_SETUID |              /* setfsuid: the owner of what is made */
+	1U << CAP_SETGID |
+	1U << CAP_MKNOD |
+	1U << CAP_SETFCAP;              /* security.capability of a program that the guest installs */
+
+/* Else a change of the file system's user would add and remove some of them. */
+static int fix_capabilities(struct error *err)
+{
+	enum { BITS = SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED };
+
+	return prctl(PR_SET_SECUREBITS, BITS, 0, 0, 0) < 0 ? error_sys(err, "jail: capabilities: secure bits") : 0;
+}
+
+static int drop_capabilities(bool shares, struct error *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	const struct __user_cap_data_struct none[2] = { 0 };
+	const unsigned kept = shares ? share_capabilities : 0;
+	const struct __user_cap_data_struct data[2] = { { .permitted = kept, .effective = kept } };
 
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return error_sys(err, "jail: capabilities: ambient set");
-	if (syscall(SYS_capset, &head, none) < 0)
+	if (syscall(SYS_capset, &head, data) < 0)
 		return error_sys(err, "jail: capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_sys(err, "jail: capabilities: no_new_privs");
@@ -198,22 +283,30 @@ static void wipe_environment(void)
 	(void)clearenv(); /* only frees the list */
 }
 
-int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err)
+int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares, struct error *err)
 {
-	bool privileged = geteuid() == 0;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	bool privileged = uid == 0;
 	int r = enter_namespaces(privileged, err);
 	bool own = r > 0;
 
+	if (r == 0 && shares)
+		return error_set(err, EPERM, "host directories need root or a user namespace, and this host allows none");
+	if (r >= 0 && shares && !privileged)
+		r = map_self(uid, gid, err);
 	if (r >= 0 && own)
-		r = enter_root(err);
+		r = shares ? enter_shares(shares, err) : enter_root(err);
 	if (r >= 0)
-		r = set_limits(max_file_bytes, err);
+		r = set_limits(max_file_bytes, shares, err);
+	if (r >= 0 && shares)
+		r = fix_capabilities(err);
 	if (r >= 0 && (privileged || own))
 		r = drop_bounding_set(err);
 	if (r >= 0 && privileged)
 		r = drop_identity(err);
 	if (r >= 0)
-		r = drop_capabilities(err);
+		r = drop_capabilities(shares, err);
 	if (r < 0)
 		return r;
 	wipe_environment();
@@ -260,26 +353,69 @@ static const struct allowed {
 #endif
 };
 
-enum { FILTER_MAX = 4 + 4 * ARRAY_LEN(allowed) + 1 };
+/*
+ * With host directories also these. Paths are of the share tree, which is all there is, or numbers in /proc/self/fd.
+ */
+static const struct allowed allowed_for_shares[] = {
+	{ SYS_openat, ANY, 0, NO_FD, "lookup, open, create, opendir" },
+	{ SYS_close, ANY, 0, NO_FD, "forget and release" },
+	{ SYS_newfstatat, ANY, 0, NO_FD, "getattr" },
+	{ SYS_statx, ANY, 0, NO_FD, "lookup: which mount a file is on" },
+	{ SYS_pwritev2, ANY, 0, NO_FD, "write, at the end too" },
+	{ SYS_getdents64, ANY, 0, NO_FD, "readdir" },
+	{ SYS_lseek, ANY, 0, NO_FD, "readdir; where data and holes are" },
+	{ SYS_readlinkat, ANY, 0, NO_FD, "readlink" },
+	{ SYS_mknodat, ANY, 0, NO_FD, "mknod" },
+	{ SYS_mkdirat, ANY, 0, NO_FD, "mkdir" },
+	{ SYS_symlinkat, ANY, 0, NO_FD, "symlink" },
+	{ SYS_linkat, ANY, 0, NO_FD, "link" },
+	{ SYS_unlinkat, ANY, 0, NO_FD, "unlink, rmdir" },
+	{ SYS_renameat2, ANY, 0, NO_FD, "rename" },
+	{ SYS_fchmodat, ANY, 0, NO_FD, "setattr: mode" },
+	{ SYS_fchownat, ANY, 0, NO_FD, "setattr: owner" },
+	{ SYS_utimensat, ANY, 0, NO_FD, "setattr: times" },
+	{ SYS_ftruncate, ANY, 0, NO_FD, "setattr: size" },
+	{ SYS_fsync, ANY, 0, NO_FD, "fsync" },
+	{ SYS_copy_file_range, ANY, 0, NO_FD, "copy_file_range" },
+	{ SYS_getxattr, ANY, 0, NO_FD, "getxattr" },
+	{ SYS_setxattr, ANY, 0, NO_FD, "setxattr" },
+	{ SYS_listxattr, ANY, 0, NO_FD, "listxattr" },
+	{ SYS_removexattr, ANY, 0, NO_FD, "removexattr" },
+	{ SYS_fstatfs, ANY, 0, NO_FD, "statfs" },
+	{ SYS_setfsuid, ANY, 0, NO_FD, "the owner of what is made" },
+	{ SYS_setfsgid, ANY, 0, NO_FD, "its group" },
+	{ SYS_getuid, ANY, 0, NO_FD, "libfuse begins a session" },
+	{ SYS_brk, ANY, 0, NO_FD, "the tables of what the guest knows grow" },
+	{ SYS_mmap, 2, PROT_READ | PROT_WRITE, NO_FD, "as above; never to be executed" },
+	{ SYS_mremap, ANY, 0, NO_FD, "as above" },
+	{ SYS_munmap, ANY, 0, NO_FD, "as above" },
+};
 
-static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *fds)
+enum { FILTER_MAX = 4 + 4 * (ARRAY_LEN(allowed) + ARRAY_LEN(allowed_for_shares)) + 1 };
+
+/* A call that the other table allows whatever its arguments are: here it would be judged by them first. */
+static bool is_free_for_shares(const struct allowed *row)
 {
-	static const struct sock_filter head[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	};
+	for (size_t i = 0; i < ARRAY_LEN(allowed_for_shares); i++)
+		if (row != &allowed_for_shares[i] && row->nr == allowed_for_shares[i].nr)
+			return true;
+	return false;
+}
+
+/* Appends rows; the jumps to the end are patched later. */
+static size_t filter_rows(struct sock_filter *filter, size_t n, const struct allowed *rows, size_t n_rows,
+		const struct jail_fds *fds)
+{
 	const uint32_t numbers[] = { [AGENT_FD] = (uint32_t)fds->agent_fd, [EVENT_FD] = (uint32_t)fds->event_fd,
 		[SYNC_FD] = (uint32_t)fds->sync_fd };
-	size_t n = ARRAY_LEN(head);
 
-	memcpy(filter, head, sizeof head);
-	for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
-		const struct allowed *a = &allowed[i];
+	for (size_t i = 0; i < n_rows; i++) {
+		const struct allowed *a = &rows[i];
 		uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
 		uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
 
+		if (fds->shares && is_free_for_shares(a))
+			continue;
 		if (a->argument == ANY) {
 			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 1);
 		} else {
@@ -290,6 +426,23 @@ static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *
 		}
 		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	}
+	return n;
+}
+
+static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *fds)
+{
+	static const struct sock_filter head[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	size_t n = ARRAY_LEN(head);
+
+	memcpy(filter, head, sizeof head);
+	n = filter_rows(filter, n, allowed, ARRAY_LEN(allowed), fds);
+	if (fds->shares)
+		n = filter_rows(filter, n, allowed_for_shares, ARRAY_LEN(allowed_for_shares), fds);
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	for (size_t i = ARRAY_LEN(head); i + 1 < n; i++)
 		if (filter[i].code == (BPF_LD | BPF_W | BPF_ABS))

@@ -2,11 +2,13 @@
 #ifndef BIVALVE_VM_JAIL_H
 #define BIVALVE_VM_JAIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "runtime/base/error.h"
+#include "vm-backend/engine.h"
 
 /* The jail around the VMM's process; jail.c tells how it is built. In this order: */
 
@@ -17,14 +19,26 @@
 int jail_close_fds(const int *keep, size_t n, struct error *err);
 
 /*
- * Takes from a process with one thread: its view of the host, its identity, privilege, environment. parent is who
- * must be alive. max_file_bytes: how large files may become by its writes.
+ * For a VMM that serves host directories: what of them to serve, and afterwards the descriptors to do it with. Its root
+ * is then the share tree (shares.h), and it keeps the few capabilities and system calls that files of others need.
  */
-int jail_enter(pid_t parent, uint64_t max_file_bytes, struct error *err);
+struct jail_shares {
+	const struct vm_share *shares;
+	size_t n;
+	int root_fd;            /* the share tree */
+	int proc_fd;            /* /proc/self/fd and nothing else of procfs */
+};
+
+/*
+ * Takes from a process with one thread: its view of the host, its identity, privilege, environment. parent is who
+ * must be alive. max_file_bytes: how large files may become by its writes. shares NULL: none.
+ */
+int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares, struct error *err);
 
 /* Takes all system calls but those of a running VMM, from every thread. The descriptors are the only ones so used. */
 struct jail_fds {
 	int agent_fd, event_fd, sync_fd;
+	bool shares;            /* host directories are served */
 };
 int jail_lock(const struct jail_fds *fds, struct error *err);
 

@@ -309,9 +309,22 @@ static void on_signals(struct monitor *m)
 	}
 }
 
+/* Of which signal the machine's process died, if it did; it is not reaped yet. */
+static const char *how_ended(const struct monitor *m, char *text, size_t size)
+{
+	siginfo_t info = { 0 };
+
+	text[0] = '\0';
+	if (waitid(P_PID, (id_t)m->machine, &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid &&
+			(info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED))
+		(void)snprintf(text, size, " (by signal %d)", info.si_status); /* fits */
+	return text;
+}
+
 /* The machine has ended. What it said before is still in the channel, and counts. */
 static void on_machine(struct monitor *m)
 {
+	char how[40];
 	struct pollfd fds[AGENT_HOST_WATCHES];
 	struct error err = { 0 };
 
@@ -330,7 +343,8 @@ static void on_machine(struct monitor *m)
 		finish_signaled(m, SIGKILL);
 		return;
 	}
-	(void)error_set(&err, EIO, "vm: the machine ended %s", !m->agent.ready ? "before the guest was up"
+	(void)error_set(&err, EIO, "vm: the machine ended%s %s", how_ended(m, how, sizeof how),
+			!m->agent.ready ? "before the guest was up"
 			: m->agent.workload.running ? "under the workload" : "before the workload was started");
 	fail(m, &err);
 }

@@ -31,11 +31,11 @@ static int jailed(int locked, int (*probe)(void))
 	int status = 0;
 
 	if (pid == 0) {
-		const struct jail_fds fds = { inside[0], inside[1], -1 };
+		const struct jail_fds fds = { inside[0], inside[1], -1, false };
 		const int keep[] = { inside[0], inside[1], kept, -1, STDERR_FILENO };
 		struct error err = { 0 };
 
-		if (jail_close_fds(keep, 5, &err) < 0 || jail_enter(parent, 4096, &err) < 0 ||
+		if (jail_close_fds(keep, 5, &err) < 0 || jail_enter(parent, 4096, NULL, &err) < 0 ||
 				(locked && jail_lock(&fds, &err) < 0)) {
 			(void)!write(STDERR_FILENO, err.message, strlen(err.message));
 			_exit(99);
