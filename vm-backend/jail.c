@@ -371,6 +371,7 @@ static const struct allowed allowed_for_shares[] = {
 	{ SYS_linkat, ANY, 0, NO_FD, "link" },
 	{ SYS_unlinkat, ANY, 0, NO_FD, "unlink, rmdir" },
 	{ SYS_renameat2, ANY, 0, NO_FD, "rename" },
+	{ SYS_renameat, ANY, 0, NO_FD, "rename: what the C library makes of it without flags" },
 	{ SYS_fchmodat, ANY, 0, NO_FD, "setattr: mode" },
 	{ SYS_fchownat, ANY, 0, NO_FD, "setattr: owner" },
 	{ SYS_utimensat, ANY, 0, NO_FD, "setattr: times" },

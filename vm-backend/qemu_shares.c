@@ -159,8 +159,8 @@ static void __attribute__((noreturn)) become_server(const struct vm_config *conf
 	_cleanup_free_ char *source = xasprintf("source=%s", config->work_dir);
 	/* cache=auto: the guest keeps pages, and asks after a second whether the file has changed. */
 	char *argv[] = { (char *)(uintptr_t)program, fd_option, (char *)"-f", (char *)"-o", source, (char *)"-o",
-		(char *)"cache=auto,xattr,no_posix_lock,no_flock,sandbox=namespace,log_level=err", (char *)"--rlimit-nofile=0",
-		NULL };
+		(char *)"cache=auto,xattr,no_posix_lock,no_flock,sandbox=namespace,log_level=err",
+		(char *)"--rlimit-nofile=0", NULL };
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	struct error err = { 0 };
 	int r;

@@ -132,7 +132,8 @@ static int open_share(const struct vm_share *share, struct error *err)
 			(share->read_only ? MOUNT_ATTR_RDONLY : 0) };
 	struct stat st;
 
-	if (fd < 0 && errno == EINVAL && !share->recursive) /* what is mounted below is locked to it: it must come along */
+	/* What is mounted below may be locked to it, and must then come along. */
+	if (fd < 0 && errno == EINVAL && !share->recursive)
 		fd = (int)syscall(SYS_open_tree, AT_FDCWD, share->path, flags | AT_RECURSIVE);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_sys(err, "%s", share->path);

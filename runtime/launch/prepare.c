@@ -265,6 +265,7 @@ static int fill_volumes(const struct launch_options *o, struct plan *plan, struc
 			return -err->code;
 		}
 		free(source);
+		strv_push(&m->options, xstrdup("rbind")); /* in both shells: with what is mounted below */
 		if (opts && !strcmp(opts, ":ro"))
 			strv_push(&m->options, xstrdup("ro"));
 	}
