@@ -109,14 +109,16 @@ static int open_proc(struct error *err)
 	return steal_fd(&fd);
 }
 
-int attributes_early(const struct plan_process *p, bool rootless, int *ret_proc_fd, struct error *err)
+int attributes_early(const struct plan *plan, bool rootless, int *ret_proc_fd, struct error *err)
 {
+	const struct plan_process *p = &plan->process;
+	bool later = wants_apparmor(p) || asks(p->selinux_label) || plan->seccomp_listener;
 	_cleanup_close_ int proc = -1;
 	char text[16];
 	int r;
 
 	*ret_proc_fd = -1;
-	if (!p->oom_score_adj_set && !wants_apparmor(p) && !asks(p->selinux_label))
+	if (!p->oom_score_adj_set && !later)
 		return 0;
 	proc = open_proc(err);
 	if (proc < 0)
@@ -127,7 +129,7 @@ int attributes_early(const struct plan_process *p, bool rootless, int *ret_proc_
 		if (r < 0 && !(rootless && (r == -EACCES || r == -EPERM))) /* without root it can only be raised */
 			return error_set(err, -r, "process.oomScoreAdj: %s: %s", text, strerror(-r));
 	}
-	if (wants_apparmor(p) || asks(p->selinux_label))
+	if (later)
 		*ret_proc_fd = steal_fd(&proc);
 	return 0;
 }

@@ -9,10 +9,10 @@
 /* Refuses, by name, what this kernel cannot give: unknown words, and labels without their security module. */
 int attributes_check(const struct plan_process *process, struct error *err);
 /*
- * While the host's /proc is in sight: oom_score_adj. *ret_proc_fd is the host's /proc for attributes_label(), -1 when no
- * label is asked for.
+ * While the host's /proc is in sight: oom_score_adj. *ret_proc_fd is the host's /proc for attributes_late() and for
+ * notify_state(); -1 when neither needs it.
  */
-int attributes_early(const struct plan_process *process, bool rootless, int *ret_proc_fd, struct error *err);
+int attributes_early(const struct plan *plan, bool rootless, int *ret_proc_fd, struct error *err);
 /* Before privilege falls: scheduler, I/O priority, session keyring named for id. */
 int attributes_privileged(const struct plan_process *process, const char *id, struct error *err);
 /* Just before the filter: personality and the labels, which take effect at exec(2). */

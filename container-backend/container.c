@@ -44,6 +44,7 @@
 #include "container-backend/idmap.h"
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
+#include "container-backend/notify.h"
 #include "container-backend/spawn.h"
 #include "container-backend/sysctls.h"
 #include "policies/enforce/caps.h"
@@ -185,6 +186,8 @@ static int check_process(const struct plan *plan, struct error *err)
 	if (plan->seccomp.len % 8)
 		return error_set(err, EINVAL, "seccomp: not a filter: %zu bytes", plan->seccomp.len);
 	r = attributes_check(p, err);
+	if (r == 0)
+		r = notify_check(plan, err);
 	if (r < 0)
 		return r;
 	r = check_capabilities(&p->capabilities, err);
@@ -389,7 +392,7 @@ static int container_exec(const struct instance *in, const struct plan *plan, co
 		struct backend_exec_result *ret, struct error *err)
 {
 	_cleanup_close_ int target = open_process(in);
-	struct exec_request request = { .plan = plan, .exec = exec, .target = target, .target_pid = (pid_t)in->pid,
+	struct exec_request request = { .plan = plan, .exec = exec, .instance = in, .target = target, .target_pid = (pid_t)in->pid,
 		.cgroup = in->cgroup };
 
 	if (target < 0)

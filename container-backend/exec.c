@@ -37,6 +37,7 @@
 #include "container-backend/idmap.h"
 #include "container-backend/init.h"
 #include "container-backend/namespaces.h"
+#include "container-backend/notify.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
@@ -48,7 +49,7 @@ struct entering {
 	const struct exec_request *request;
 	struct plan plan;         /* a shallow copy, with the new process in it */
 	int sock, event_fd;
-	int proc_fd;              /* the host's /proc, for labels */
+	int proc_fd, listener_fd; /* as in struct workload */
 	uint64_t namespaces;      /* CLONE_ flags: those of the target that are not ours */
 };
 
@@ -105,9 +106,10 @@ static void newcomer(struct entering *e) __attribute__((noreturn));
 static void newcomer(struct entering *e)
 {
 	const struct backend_exec *x = e->request->exec;
-	struct spawn_request request = { .plan = &e->plan, .event_fd = e->event_fd, .start_fd = -1,
+	struct spawn_request request = { .plan = &e->plan, .event_fd = e->event_fd, .start_fd = -1, .instance = e->request->instance,
 		.stdio = { x->stdio[0], x->stdio[1], x->stdio[2] }, .die_with_parent = x->die_with_parent };
-	struct workload w = { .request = &request, .terminal = -1, .proc_fd = e->proc_fd };
+	struct workload w = { .request = &request, .terminal = -1, .proc_fd = e->proc_fd,
+		.listener_fd = e->listener_fd };
 	struct terminal terminal = { -1, -1 };
 	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
 	struct error err = { 0 };
@@ -155,7 +157,8 @@ static void guide(struct entering *e)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with valid arguments */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || join_groups(e, &err) < 0 ||
-			attributes_early(&e->plan.process, e->namespaces & CLONE_NEWUSER, &e->proc_fd, &err) < 0) {
+			attributes_early(&e->plan, e->namespaces & CLONE_NEWUSER, &e->proc_fd, &err) < 0 ||
+			notify_connect(&e->plan, &e->listener_fd, &err) < 0) {
 		if (!err.code)
 			(void)error_sys(&err, "cannot become undumpable");
 		answer_and_exit(e, &err);
@@ -272,7 +275,8 @@ static int start(struct entering *e, struct backend_exec_result *made, struct er
 int container_enter(const struct exec_request *request, struct backend_exec_result *ret, struct error *err)
 {
 	struct backend_exec_result made = { .pidfd = -1, .console_fd = -1, .event_fd = -1 };
-	struct entering e = { .request = request, .plan = *request->plan, .sock = -1 };
+	struct entering e = { .request = request, .plan = *request->plan, .sock = -1, .proc_fd = -1,
+		.listener_fd = -1 };
 	_cleanup_close_ int theirs = -1;
 	int events[2], r;
 

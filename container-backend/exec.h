@@ -9,6 +9,7 @@
 struct exec_request {
 	const struct plan *plan;  /* the container's own; its process is not looked at */
 	const struct backend_exec *exec;
+	const struct instance *instance; /* for the filter's listener; NULL: what the plan says */
 	int target;               /* pidfd of a process of the container */
 	pid_t target_pid;
 	const char *cgroup;       /* the container's group; NULL: none */

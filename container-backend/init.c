@@ -43,6 +43,7 @@
 #include "container-backend/init.h"
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
+#include "container-backend/notify.h"
 #include "container-backend/rootfs.h"
 #include "container-backend/sysctls.h"
 #include "container-backend/terminal.h"
@@ -298,7 +299,9 @@ static int set_up(struct state *s, struct error *err)
 	int r = begin(s->child, err);
 
 	if (r == 0)
-		r = attributes_early(&s->plan->process, plan_has_userns(s->plan), &s->workload.proc_fd, err);
+		r = attributes_early(s->plan, plan_has_userns(s->plan), &s->workload.proc_fd, err);
+	if (r == 0)
+		r = notify_connect(s->plan, &s->workload.listener_fd, err);
 	if (r == 0)
 		r = rootfs_open(&s->root, s->plan, err);
 	if (r == 0)
@@ -319,7 +322,7 @@ static void report_and_wait(struct state *s)
 	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
 	bool terminal = s->plan->process.terminal;
 	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave,
-		s->workload.proc_fd };
+		s->workload.proc_fd, s->workload.listener_fd };
 	char byte;
 
 	if (!q->detached)
@@ -340,7 +343,8 @@ void container_child(const struct child *child)
 {
 	const struct plan *plan = child->request->plan;
 	struct state s = { .child = child, .plan = plan, .terminal = { -1, -1 },
-		.workload = { .request = child->request, .terminal = -1, .proc_fd = -1 } };
+		.workload = { .request = child->request, .terminal = -1, .proc_fd = -1,
+			.listener_fd = -1 } };
 	struct error err = { 0 };
 
 	if (set_up(&s, &err) < 0) {

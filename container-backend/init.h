@@ -32,7 +32,8 @@ struct workload {
 	const struct spawn_request *request;
 	struct user user;
 	int terminal;       /* the slave, -1: none */
-	int proc_fd;        /* the host's /proc, if labels are to be written; -1 */
+	int proc_fd;        /* the host's /proc, if something has to be asked of it or written to it; -1 */
+	int listener_fd;    /* who gets the filter's notifications; -1: nobody */
 	char *hook_state;   /* what startContainer hooks get; NULL: there are none */
 };
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "container-backend/attributes.h"
 #include "container-backend/init.h"
+#include "container-backend/notify.h"
 #include "container-backend/program.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/rlimits.h"
@@ -67,11 +69,17 @@ static int take_stdio(const struct workload *w, struct error *err)
 	return 0;
 }
 
-static int load_filter(const struct plan *plan, struct error *err)
+static int load_filter(const struct workload *w, struct error *err)
 {
-	int r = plan->seccomp.len ? seccomp_install_flags(&plan->seccomp, plan->seccomp_flags) : 0;
+	const struct plan *plan = w->request->plan;
+	bool notify = w->listener_fd >= 0;
+	_cleanup_free_ char *state = notify ? notify_state(plan, w->request->instance, w->proc_fd) : NULL;
+	int r = plan->seccomp.len ? seccomp_install_flags(&plan->seccomp, plan->seccomp_flags |
+			(notify ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0)) : 0;
 
-	return r < 0 ? error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r));
+	return notify ? notify_send(w->listener_fd, state, r, err) : 0;
 }
 
 /* What takes privilege that the next steps give up. */
@@ -101,12 +109,12 @@ static int confine(const struct workload *w, struct error *err)
 		r = caps_apply(&p->capabilities, err);
 		if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			r = error_sys(err, "process.no_new_privs");
-		return r < 0 ? r : load_filter(plan, err);
+		return r < 0 ? r : load_filter(w, err);
 	}
 	if (plan->seccomp.len && w->user.uid != 0)
 		r = caps_regain(err);
 	if (r == 0)
-		r = load_filter(plan, err);
+		r = load_filter(w, err);
 	return r < 0 ? r : caps_apply(&p->capabilities, err);
 }
 

@@ -2,7 +2,20 @@
 #ifndef BIVALVE_ENFORCE_SECCOMP_H
 #define BIVALVE_ENFORCE_SECCOMP_H
 
+#include <linux/audit.h>
+
 #include "runtime/base/record.h"
+
+/* This machine in struct seccomp_data. */
+#if defined(__x86_64__)
+#define SECCOMP_NATIVE_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define SECCOMP_NATIVE_ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define SECCOMP_NATIVE_ARCH AUDIT_ARCH_RISCV64
+#else
+#error "Name this architecture's AUDIT_ARCH_ here."
+#endif
 
 /* System call filters. The only user of libseccomp is the compiler; loading needs none, so the guest has none. */
 
@@ -72,6 +85,8 @@ bool seccomp_syscall_known(const char *name);
  * program is no filter. 0 or -errno. (Not called seccomp_load: libseccomp exports that name.)
  */
 int seccomp_install(const struct bytes *program);
+/* What the program answers (SECCOMP_RET_…) to this call of the native ABI with all arguments 0. */
+uint32_t seccomp_action_for(const struct bytes *program, int nr);
 /*
  * With SECCOMP_FILTER_FLAG_ bits (linux/seccomp.h). With SECCOMP_FILTER_FLAG_NEW_LISTENER it returns the notify
  * descriptor (CLOEXEC), else 0. TSYNC is left out beside it: the kernel takes only one of the two.

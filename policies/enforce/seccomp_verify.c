@@ -192,3 +192,10 @@ int seccomp_verify(const struct bytes *program, uint32_t arch, bool narrow, cons
 	}
 	return 0;
 }
+
+uint32_t seccomp_action_for(const struct bytes *program, int nr)
+{
+	struct seccomp_data data = { .nr = nr, .arch = SECCOMP_NATIVE_ARCH };
+
+	return run(program, &data);
+}
