@@ -321,8 +321,8 @@ static void report_and_wait(struct state *s)
 	const struct spawn_request *q = s->child->request;
 	struct backend_event ready = { .kind = EVENT_MILESTONE, .text = "isolated" };
 	bool terminal = s->plan->process.terminal;
-	const int kept[] = { q->stdio[0], q->stdio[1], q->stdio[2], q->event_fd, q->start_fd, s->terminal.slave,
-		s->workload.proc_fd, s->workload.listener_fd };
+	const int kept[] = { terminal ? 0 : q->stdio[0], terminal ? 1 : q->stdio[1], terminal ? 2 : q->stdio[2],
+		q->event_fd, q->start_fd, s->terminal.slave, s->workload.proc_fd, s->workload.listener_fd };
 	char byte;
 
 	if (!q->detached)
@@ -331,6 +331,10 @@ static void report_and_wait(struct state *s)
 		_exit(EXIT_SETUP); /* nobody there to start us */
 	if (q->detached && (receive(s->child->sock, NULL, 0) != CHILD_RELEASE || prctl(PR_SET_PDEATHSIG, 0) < 0))
 		_exit(EXIT_SETUP);
+	/* Who made us may wait for the end of its own streams: while we wait for the start, they must not be ours. */
+	for (int i = 0; terminal && i < 3; i++)
+		if (dup2(s->terminal.slave, i) < 0)
+			_exit(EXIT_SETUP);
 	keep_only(first_own_fd(&s->plan->process), kept, ARRAY_LEN(kept)); /* bar the socket: that tells the maker */
 	if (q->start_fd < 0)
 		return;

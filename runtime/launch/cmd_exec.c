@@ -93,20 +93,21 @@ static void set_env(char ***env, const char *setting)
 	strv_push(env, xstrdup(setting));
 }
 
-static int add_capabilities(char *const *names, struct plan_capabilities *caps, struct error *err)
+static void add_capabilities(char *const *names, struct plan_capabilities *caps)
 {
 	strv_foreach(name, names) {
 		int number = caps_from_name(name);
 		uint64_t bit;
 
-		if (number < 0)
-			return error_set(err, EINVAL, "--cap %s: unknown", name);
+		if (number < 0) { /* as in config.json: what this kernel does not have cannot be granted */
+			log_line(LOG_LEVEL_WARNING, "--cap %s: unknown, and not granted", name);
+			continue;
+		}
 		bit = UINT64_C(1) << number;
 		caps->bounding |= bit;
 		caps->permitted |= bit;
 		caps->effective |= bit;
 	}
-	return 0;
 }
 
 static void replace(char **target, const char *value)
@@ -145,7 +146,8 @@ static int apply_words(const struct exec_options *o, struct plan_process *p, str
 		strv_push(&p->groups, xstrdup(s));
 	}
 	p->no_new_privs |= o->no_new_privs;
-	return add_capabilities(o->caps, &p->capabilities, err);
+	add_capabilities(o->caps, &p->capabilities);
+	return 0;
 }
 
 static void take_window_size(struct plan_process *p)

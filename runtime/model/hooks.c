@@ -52,7 +52,7 @@ static int open_state(const char *state, struct error *err)
 static void child(const struct plan_hook *hook, int state_fd, int said_fd, int exec_fd) __attribute__((noreturn));
 static void child(const struct plan_hook *hook, int state_fd, int said_fd, int exec_fd)
 {
-	char *alone[] = { hook->path, NULL }, *nothing[] = { NULL };
+	char *alone[] = { hook->path, NULL };
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), code;
 	sigset_t none;
 
@@ -66,7 +66,7 @@ static void child(const struct plan_hook *hook, int state_fd, int said_fd, int e
 	state_fd = fcntl(state_fd, F_DUPFD_CLOEXEC, 16);
 	if (dup2(state_fd, 0) == 0 && dup2(null >= 0 ? null : said_fd, 1) == 1 && dup2(said_fd, 2) == 2) {
 		(void)syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC); /* ours are so already */
-		execve(hook->path, hook->args && hook->args[0] ? hook->args : alone, hook->env ? hook->env : nothing);
+		execve(hook->path, hook->args && hook->args[0] ? hook->args : alone, hook->env ? hook->env : environ);
 	}
 	code = errno;
 	(void)!write(exec_fd, &code, sizeof code);

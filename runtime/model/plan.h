@@ -196,7 +196,7 @@ struct plan_vm {
 /* Programs to run at points of the life cycle, with the state on standard input. */
 struct plan_hook {
 	char *path;              /* absolute */
-	char **args, **env;      /* args[0] too; NULL: just the path */
+	char **args, **env;      /* args[0] too; NULL: just the path, and the environment of ours */
 	uint64_t timeout_s;      /* 0: none */
 };
 enum plan_hook_stage {

@@ -30,7 +30,7 @@ setup_file() {
 	containerd --config "$P/config.toml" --log-level warn > "$P/log" 2>&1 3>&- &
 	export CONTAINERD=$!
 	# The namespace is also the parent of the control groups.
-	CTR="timeout 120 ctr --address $P/ctrd.sock --namespace $NS"
+	CTR="timeout -k 5 40 ctr --address $P/ctrd.sock --namespace $NS"
 	RUN="$CTR run --runc-binary $RUNTIME --snapshotter native"
 	export CTR RUN
 	eventually $CTR version
