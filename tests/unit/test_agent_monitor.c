@@ -20,7 +20,9 @@
 #include "runtime/model/backend.h"
 #include "tests/unit/tap.h"
 #include "vm-backend/agent_protocol.h"
+#include "vm-backend/vm_control.h"
 #include "vm-backend/vm_monitor.h"
+#include "vm-backend/vm_verbs.h"
 
 static char dir[] = "/tmp/bivalve-test.XXXXXX";
 
@@ -170,6 +172,69 @@ static void play_old(int fd, int log)
 	struct agent_hello hello = { .version = 99 };
 
 	send_frame(fd, AGENT_HELLO, 0, &hello, sizeof hello);
+	(void)pause();
+}
+
+/* Answers the first question with nonsense, never the second, the third in pieces; then plays session 1. */
+static void play_answers(int fd, int log)
+{
+	static const char piece[] = "{\"processes\":[]}";
+	struct {
+		struct agent_reply head;
+		char text[20];
+	} reply = { .text = "not JSON" };
+	struct agent_exit told = { .wait_status = 5 << 8 };
+	struct agent_header h;
+	struct agent_request asked;
+
+	say_hello(fd);
+	await_plan(fd);
+	send_frame(fd, AGENT_MILESTONE, 0, "exec", 4);
+	for (int i = 0; i < 3; i++) {
+		(void)await_frame(fd, AGENT_REQUEST, buffer);
+		memcpy(&asked, buffer, sizeof asked);
+		reply.head.id = asked.id;
+		if (i == 0)
+			send_frame(fd, AGENT_REPLY, 0, &reply, sizeof reply.head + 8);
+		if (i == 1) { /* one for a question that nobody asked, and one that is too long */
+			reply.head.id = asked.id + 1000;
+			send_frame(fd, AGENT_REPLY, 0, &reply, sizeof reply.head);
+			reply.head.id = asked.id;
+			reply.head.left = UINT32_MAX;
+			send_frame(fd, AGENT_REPLY, 0, &reply, sizeof reply.head + 8);
+			reply.head.left = 0;
+		}
+		for (size_t at = 0; i == 2 && at < sizeof piece - 1; at++) {
+			reply.head.left = (uint32_t)(sizeof piece - 2 - at);
+			reply.text[0] = piece[at];
+			send_frame(fd, AGENT_REPLY, 0, &reply, sizeof reply.head + 1);
+		}
+	}
+	do
+		h = await_frame(fd, AGENT_PLAN, buffer);
+	while (h.session != 1);
+	h = (struct agent_header){ 0, AGENT_ISOLATED, 0, 1 };
+	(void)fd_write_full(fd, &h, sizeof h); /* else the next fails */
+	h = (struct agent_header){ 6, AGENT_DATA, AGENT_STDOUT, 1 };
+	(void)fd_write_full(fd, &h, sizeof h);
+	(void)fd_write_full(fd, "beside", 6);
+	h = (struct agent_header){ sizeof told, AGENT_EXIT, 0, 1 };
+	(void)fd_write_full(fd, &h, sizeof h);
+	(void)fd_write_full(fd, &told, sizeof told);
+	(void)await_frame(fd, AGENT_SIGNAL, buffer);
+	say_exit(fd, 9);
+	(void)pause();
+}
+
+/* Speaks of a session that nobody has begun. */
+static void play_stranger(int fd, int log)
+{
+	struct agent_header h = { 1, AGENT_DATA, AGENT_STDOUT, 7 };
+
+	say_hello(fd);
+	await_plan(fd);
+	(void)fd_write_full(fd, &h, sizeof h); /* else the monitor fails otherwise */
+	(void)fd_write_full(fd, "x", 1);
 	(void)pause();
 }
 
@@ -363,6 +428,7 @@ static void test_failures(void)
 		{ "a frame of 4 GiB", "bad frame", play_liar, 125 },
 		{ "data before the start", "out of turn", play_early, 125 },
 		{ "a status that is none", "not a wait status", play_bad_status, 125 },
+		{ "data of a session that is none", "session 7, which does not run", play_stranger, 125 },
 		{ "a guest of another release", "speaks version 99", play_old, 125 },
 	};
 	static struct run r;
@@ -388,6 +454,51 @@ static void test_failures(void)
 	ok(WEXITSTATUS(r.status) == 125 && gone(r.ready.machine), "closed unwritten, the start pipe ends it");
 }
 
+static void test_control(void)
+{
+	static char id[] = "t";
+	static char *argv[] = { (char *)(uintptr_t)"true", NULL };
+	const struct instance in = { .id = id, .dir = dir };
+	const struct plan_process process = { .argv = argv };
+	struct backend_process *list = NULL;
+	struct backend_exec_result made;
+	struct stats inside, outside;
+	struct error err = { 0 };
+	char text[16] = "";
+	int out[2], status = 0, idle;
+	static struct run r;
+	size_t n = 1;
+
+	run_begin(&r, play_answers);
+	(void)!write(r.start, "", 1);
+	run_events(&r, true);
+	idle = control_connect(&in, &err);
+	ok(idle >= 0, "a client that says nothing is no hindrance (%s)", err.message);
+	ok(vm_stats(&in, &inside, &outside, &err) == -EINVAL, "nonsense fails its question: %s", err.message);
+	ok(vm_processes(&in, &list, &n, &err) == -EPROTO, "so does an endless answer: %s", err.message);
+	ok(vm_processes(&in, &list, &n, &err) == 0 && n == 0, "the next one is answered (%s)", err.message);
+	backend_processes_free(list, n);
+	ok(vm_pause(&in, &err) == 0 && vm_stats(&in, &inside, &outside, &err) == 0 && vm_resume(&in, &err) == 0,
+			"paused, nothing is asked of the guest (%s)", err.message);
+	if (pipe2(out, O_CLOEXEC) < 0)
+		exit(99);
+	ok(vm_exec(&in, NULL, &(struct backend_exec){ .process = &process, .stdio = { out[0], out[1], out[1] } }, &made,
+			&err) == 0, "one more process (%s)", err.message);
+	(void)close(out[1]);
+	(void)waitpid(made.pid, &status, 0);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 5, "its proxy ends with its status");
+	ok(read(out[0], text, sizeof text) == 6 && !memcmp(text, "beside", 6) && read(out[0], text, 1) == 0,
+			"its output came, and its end");
+	(void)close(out[0]);
+	(void)close(made.event_fd);
+	(void)close(made.pidfd);
+	relay(&r, SIGKILL);
+	run_end(&r);
+	ok(WEXITSTATUS(r.status) == 137, "all that did the monitor no harm");
+	ok(control_connect(&in, &err) == -ESRCH, "then there is nobody to ask: %s", err.message);
+	(void)close(idle);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -396,6 +507,7 @@ int main(void)
 	test_cat();
 	test_signals();
 	test_failures();
+	test_control();
 	(void)path_remove_tree(AT_FDCWD, dir, NULL); /* a left-over in /tmp is no failure */
 	return tap_done();
 }
