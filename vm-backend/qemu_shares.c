@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -40,7 +41,8 @@ enum { LISTEN_FD = 3, FIRST_OTHER_FD = 4, SAFE_FD = 64 };
 
 static const char *find_program(void)
 {
-	static const char *const places[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd", "/usr/bin/virtiofsd" };
+	static const char *const places[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd",
+		"/usr/bin/virtiofsd" };
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		if (access(places[i], X_OK) == 0)
@@ -102,7 +104,8 @@ static int enter_namespaces(struct error *err)
 	int r;
 
 	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET | (uid ? CLONE_NEWUSER : 0)) < 0)
-		return error_sys(err, uid ? "without root a user namespace is needed, and cannot be made" : "namespaces");
+		return error_sys(err, "%s", uid ? "without root a user namespace is needed, and cannot be made"
+				: "namespaces");
 	if (uid) {
 		(void)file_write_once(AT_FDCWD, "/proc/self/setgroups", "deny"); /* what it is for fails if it fails */
 		(void)snprintf(map, sizeof map, "%u %u 1", uid, uid); /* fits, like the next */
@@ -135,8 +138,13 @@ static int mount_tree(const struct vm_config *config, struct error *err)
 static int arrange_child(const struct vm_config *config, pid_t parent, int listen_fd, struct error *err)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = config->log_fd >= 0 ? config->log_fd : null;
+	struct rlimit files;
 	sigset_t none;
 
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* one for each file that the guest knows */
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files); /* up to the hard limit: cannot fail */
+	}
 	(void)sigemptyset(&none);
 	for (int signo = 1; signo < NSIG; signo++)
 		(void)signal(signo, SIG_DFL); /* what cannot be set is so already */

@@ -153,6 +153,31 @@ lines" "naïve ☃"; echo 3 > "a\b *"; rm many/file-1*; ls many | wc -l'
 	[ "$(tr '\n' ' ' < "$SRC.out")" = "mounted first second " ]
 }
 
+@test "our own VMM that serves a volume reaches it and no other file, with a file server's capabilities alone" {
+	is_vm || skip "about the VM shell"
+	[ "${BIVALVE_TEST_ENGINE:-}" = kvm ] || skip "about engine kvm"
+	local pid vmm tree
+	echo one > "$SRC/file"
+	launch_exec --name "volume-$$" -v "$SRC:/data" -v "$SRC/file:/single:ro" busybox sh -c '
+		touch /data/ready; while [ ! -e /data/go ]; do usleep 50000; done' > "$SRC.out" 2>&1 3>&- &
+	pid=$!
+	eventually test -e "$SRC/ready"
+	vmm=$(jq .vmm_pid "$BIVALVE_RUN/volume-$$/state.json")
+	tree=$(cd "/proc/$vmm/root/" && echo * && ls 0 && touch no 2>&1 || true)
+	echo "$tree"
+	grep '' "/proc/$vmm/mountinfo"
+	awk '/^(Uid|Cap|Seccomp:|NoNewPrivs)/' "/proc/$vmm/status" | tee "$SRC.status"
+	touch "$SRC/go"
+	wait "$pid"
+	[ "$(head -n 1 <<< "$tree")" = "0 1" ]
+	[[ "$tree" == *"Read-only file system"* ]]
+	# chown, dac_override, fowner, fsetid, setgid, setuid, mknod, setfcap
+	[ "$(awk '/^Cap(Prm|Eff)/ { print $2 }' "$SRC.status" | sort -u)" = 00000000880000db ]
+	[ "$(awk '/^Cap(Bnd|Inh|Amb)/ { print $2 }' "$SRC.status" | sort -u)" = 0000000000000000 ]
+	! grep -q '^Uid:.*[[:space:]]0[[:space:]]' "$SRC.status"
+	grep -q '^Seccomp:.*2' "$SRC.status"
+}
+
 no_server() {
 	! pgrep -af "source=$BIVALVE_RUN"
 }

@@ -51,7 +51,9 @@ static int make(int folder, const char *name, const struct make *m)
 {
 	if (m->target)
 		return symlinkat(m->target, folder, name);
-	return S_ISDIR(m->mode) ? mkdirat(folder, name, m->mode & ~(mode_t)S_IFMT) : mknodat(folder, name, m->mode, m->device);
+	if (S_ISDIR(m->mode))
+		return mkdirat(folder, name, m->mode & ~(mode_t)S_IFMT);
+	return mknodat(folder, name, m->mode, m->device);
 }
 
 static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name, const struct make *m)
