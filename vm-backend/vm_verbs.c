@@ -38,7 +38,7 @@
 #include "vm-backend/vm_processes.h"
 #include "vm-backend/vm_verbs.h"
 
-enum { EXIT_INTERNAL = 125, EXIT_LOST = 137 };
+enum { EXIT_INTERNAL = 125, EXIT_LOST = 137, END_MS = 2000 };
 
 int vm_open_process(uint64_t pid, uint64_t start)
 {
@@ -120,6 +120,16 @@ static int read_answer(const struct instance *in, const char *text, size_t len, 
 	return r < 0 ? error_prefix(err, "%s", in->id) : 0;
 }
 
+/* A workload that is over has a monitor for a moment more: whoever looks next should find it stopped. */
+static void await_end(const struct instance *in)
+{
+	_cleanup_close_ int pidfd = vm_open_process(in->pid, in->pid_start);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd >= 0)
+		(void)poll(&p, 1, END_MS); /* no longer: it is only for the looks of it */
+}
+
 static int ask_record(const struct instance *in, enum control_kind kind, const struct record_type *type, void *ret,
 		struct error *err)
 {
@@ -127,6 +137,8 @@ static int ask_record(const struct instance *in, enum control_kind kind, const s
 	size_t len;
 	int r = control_ask(in, kind, 0, NULL, 0, &text, &len, err);
 
+	if (r == -ESRCH)
+		await_end(in);
 	return r < 0 ? r : read_answer(in, text, len, type, ret, err);
 }
 

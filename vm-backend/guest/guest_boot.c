@@ -98,6 +98,8 @@ int guest_setup_cgroups(struct error *err)
 		return error_set(err, EIO, "guest: cannot move to a cgroup");
 	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) /* one that is missing is missed where a limit needs it */
 		(void)file_write_once(AT_FDCWD, CGROUP "/cgroup.subtree_control", controllers[i]);
+	/* The group limits what is used. What is only asked for is not measured by this machine's size: as on a host. */
+	(void)file_write_once(AT_FDCWD, "/proc/sys/vm/overcommit_memory", "1");
 	return 0;
 }
 
