@@ -29,7 +29,11 @@
 #include "runtime/launch/oci_verb.h"
 #include "runtime/oci/spec.h"
 
-enum { MAX_PRESERVED_FDS = 1024, MAX_GROUPS = 1024 };
+enum {
+	MAX_PRESERVED_FDS = 1024,
+	MAX_GROUPS = 1024,
+	EXEC_ERROR_MS = 300,     /* for a guest to say that its execve failed */
+};
 
 struct exec_options {
 	const char *process, *cwd, *user, *pid_file, *console_socket, *cgroup, *apparmor, *label;
@@ -309,18 +313,23 @@ static int in_foreground(struct session *s)
 	return exit_status(s);
 }
 
-/* Until it runs, or is known not to: its pid file must not name a process that never was. */
+/*
+ * Until it runs, or is known not to: its pid file must not name a process that never was. "exec" is said just before
+ * execve(2). In a container the socket's end follows when that worked; a microVM's stays open as long as the process lives,
+ * so that an error is waited for, not for ever.
+ */
 static int in_background(const struct exec_options *o, struct session *s, struct error *err)
 {
 	struct pollfd fds[2] = { { s->made.event_fd, POLLIN, 0 }, { s->made.pidfd, POLLIN, 0 } };
-	bool running = false;
-	int r;
+	bool exec = false;
+	int r = create_send_console(o->console_socket, s->made.console_fd, err);
 
-	r = create_send_console(o->console_socket, s->made.console_fd, err);
-	while (r == 0 && s->made.event_fd >= 0 && !running && !s->error_status) {
-		if (poll(fds, 2, -1) > 0 && fds[0].revents)
-			(void)hear(s, &running);
-		else if (fds[1].revents)
+	while (r == 0 && s->made.event_fd >= 0 && !s->error_status) {
+		int n = poll(fds, 2, exec ? EXEC_ERROR_MS : -1);
+
+		if (n > 0 && fds[0].revents)
+			(void)hear(s, &exec);
+		else if (n == 0 || (n > 0 && fds[1].revents))
 			break;
 	}
 	if (r == 0 && s->error_status)

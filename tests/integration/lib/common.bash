@@ -73,7 +73,7 @@ nothing_left() {
 # eventually COMMAND…: until it succeeds; the test's own limit ends it.
 eventually() {
 	local i
-	for ((i = 0; i < 1200; i++)); do
+	for ((i = 0; i < ${EVENTUALLY_TRIES:-1200}; i++)); do
 		"$@" 2>/dev/null && return 0
 		sleep 0.05
 	done
