@@ -80,44 +80,66 @@ static void put_number(char *text, size_t size, int64_t n)
 	(void)snprintf(text, size, n < 0 ? "*" : "%jd", (intmax_t)n); /* fits */
 }
 
-static int write_rule(const char *dir, const struct plan_device_rule *r, char type, struct error *err)
+/* The two files, open for all rules: devices.deny and devices.allow by the rule's word. */
+static int write_rule(const int files[2], const struct plan_device_rule *r, char type, struct error *err)
 {
-	char name[CGROUP_DIR_MAX + 16], text[64], major[24], minor[24];
-	int s;
+	char text[64], major[24], minor[24];
+	int n;
 
 	put_number(major, sizeof major, r->major);
 	put_number(minor, sizeof minor, r->minor);
-	(void)snprintf(text, sizeof text, "%c %s:%s %s", type == 'u' ? 'c' : type, major, minor, access_of(r)); /* fits */
-	(void)snprintf(name, sizeof name, "%s/devices.%s", dir, r->allow ? "allow" : "deny"); /* fits */
-	s = file_write_once(AT_FDCWD, name, text);
-	return s < 0 ? error_set(err, -s, "resources.devices: cannot write %s to %s: %s", text, name, strerror(-s)) : 0;
+	n = snprintf(text, sizeof text, "%c %s:%s %s", type == 'u' ? 'c' : type, major, minor, access_of(r)); /* fits */
+	if (write(files[r->allow], text, (size_t)n) != n)
+		return error_sys(err, "resources.devices: cannot %s %s", r->allow ? "allow" : "deny", text);
+	return 0;
+}
+
+static bool says_all(const struct plan_device_rule *r)
+{
+	return type_of(r) == 'a' && r->major < 0 && r->minor < 0 && strlen(access_of(r)) == 3;
 }
 
 /* The kernel takes an "a" for everything, whatever else the line says: one that says less is two rules. */
-static int apply_rule(const char *dir, const struct plan_device_rule *r, struct error *err)
+static int apply_rule(const int files[2], const struct plan_device_rule *r, struct error *err)
 {
-	bool all = type_of(r) == 'a' && r->major < 0 && r->minor < 0 && strlen(access_of(r)) == 3;
 	int s;
 
-	if (all || type_of(r) != 'a')
-		return write_rule(dir, r, type_of(r), err);
-	s = write_rule(dir, r, 'c', err);
-	return s < 0 ? s : write_rule(dir, r, 'b', err);
+	if (says_all(r) || type_of(r) != 'a')
+		return write_rule(files, r, type_of(r), err);
+	s = write_rule(files, r, 'c', err);
+	return s < 0 ? s : write_rule(files, r, 'b', err);
+}
+
+static int open_file(const char *dir, const char *file, struct error *err)
+{
+	char name[CGROUP_DIR_MAX + 16];
+	int fd;
+
+	(void)snprintf(name, sizeof name, "%s/%s", dir, file); /* fits */
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? error_sys(err, "resources.devices: cannot open %s", name) : fd;
 }
 
 static int apply_v1(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
 {
 	static const struct plan_device_rule nothing = { false, NULL, -1, -1, NULL };
+	_cleanup_close_ int deny = -1, allow = -1;
 	char dir[CGROUP_DIR_MAX];
-	int r = 0;
+	int r;
 
 	if (!cgroup_dir_in(host, path, CGROUP_DEVICES, dir))
 		return error_set(err, EOPNOTSUPP, "resources.devices: no devices control group");
-	r = apply_rule(dir, &nothing, err);
+	deny = open_file(dir, "devices.deny", err);
+	allow = deny < 0 ? -1 : open_file(dir, "devices.allow", err);
+	if (deny < 0 || allow < 0)
+		return deny < 0 ? deny : allow;
+	const int files[2] = { deny, allow };
+
+	r = says_all(&res->devices[0]) ? 0 : apply_rule(files, &nothing, err);
 	for (size_t i = 0; r == 0 && i < res->n_devices; i++)
-		r = apply_rule(dir, &res->devices[i], err);
+		r = apply_rule(files, &res->devices[i], err);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(usual); i++)
-		r = apply_rule(dir, &usual[i], err);
+		r = apply_rule(files, &usual[i], err);
 	return r;
 }
 

@@ -79,9 +79,51 @@ static void read_mount(struct cgroup_host *host, char *line, bool *v1, bool *v2)
 		}
 }
 
+/* Whether this process may make groups in the folder, and let them have controllers. */
+static bool is_delegated(const char *dir)
+{
+	char name[CGROUP_ROOT_MAX * 2 + 32];
+
+	(void)snprintf(name, sizeof name, "%s/cgroup.subtree_control", dir); /* fits */
+	return faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0 && faccessat(AT_FDCWD, name, W_OK, AT_EACCESS) == 0;
+}
+
+/*
+ * Of an ordinary user: the topmost group above ours that is his, as systemd delegates user@.service. Not our own group
+ * first: processes live in it, so it could pass no controllers on.
+ */
+static void probe_delegated(struct cgroup_host *host)
+{
+	_cleanup_free_ char *text = NULL;
+	char dir[CGROUP_ROOT_MAX * 2], *own, *end;
+	size_t root = strlen(usual_root);
+
+	if (file_read_at(AT_FDCWD, "/proc/self/cgroup", 65536, &text, NULL, NULL) < 0 ||
+			!(own = !strncmp(text, "0::/", 4) ? text : strstr(text, "\n0::/")))
+		return;
+	own = strchr(own, '/') + 1;
+	*strchrnul(own, '\n') = '\0';
+	if (!*own || strlen(own) >= CGROUP_ROOT_MAX)
+		return;
+	for (end = strchrnul(own, '/');; end = strchrnul(end + 1, '/')) { /* from the top */
+		(void)snprintf(dir, sizeof dir, "%s/%.*s", usual_root, (int)(end - own), own); /* fits */
+		if (is_delegated(dir))
+			break;
+		if (!*end)
+			return;
+	}
+	memcpy(host->roots[CGROUP_UNIFIED], usual_root, root + 1);
+	(void)snprintf(host->base, sizeof host->base, "%.*s", (int)(end - own), own); /* fits */
+}
+
 static void probe_v2(struct cgroup_host *host)
 {
-	_cleanup_free_ char *path = xasprintf("%s/cgroup.controllers", host->roots[CGROUP_UNIFIED]), *list = NULL;
+	_cleanup_free_ char *path = NULL, *list = NULL;
+	struct statfs fs;
+
+	if (!host->roots[CGROUP_UNIFIED][0] && statfs(usual_root, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+		probe_delegated(host);
+	path = xasprintf("%s/%s/cgroup.controllers", host->roots[CGROUP_UNIFIED], host->base);
 
 	if (!host->roots[CGROUP_UNIFIED][0] || file_read_at(AT_FDCWD, path, 4096, &list, NULL, NULL) < 0)
 		return;
