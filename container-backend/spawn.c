@@ -33,6 +33,7 @@ struct spawn {
 	const struct spawn_request *request;
 	struct cgroup_host host;
 	bool made_group;
+	unsigned hierarchies; /* in which it was made */
 	int sock;            /* our end */
 	pid_t pid;
 	int pidfd;
@@ -41,9 +42,9 @@ struct spawn {
 static int make_group(struct spawn *s, struct error *err)
 {
 	const struct spawn_request *q = s->request;
-	/* From a bundle: somebody may ask for all the figures. In a guest no device is the host's. */
-	unsigned flags = (q->plan->bundle ? CGROUP_FIGURES : 0) | (q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
-	int r = cgroup_create_with(&s->host, q->cgroup, &q->plan->resources, flags, err);
+	/* From a bundle: an engine may ask for all the figures, a person for the usual. In a guest no device is the host's. */
+	unsigned flags = (!q->plan->bundle ? 0 : q->detached ? CGROUP_FIGURES : CGROUP_CPU_FIGURES) | (q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
+	int r = cgroup_create_with(&s->host, q->cgroup, &q->plan->resources, flags, &s->hierarchies, err);
 
 	s->made_group = r == 0;
 	return r;
@@ -130,7 +131,7 @@ static int give_groups(struct spawn *s, struct error *err)
 	r = make_group(s, err);
 	if (r < 0)
 		return r;
-	n = cgroup_open_join(&s->host, s->request->cgroup, fds, err);
+	n = cgroup_open_join(&s->host, s->request->cgroup, s->hierarchies, fds, err);
 	if (n < 0)
 		return n;
 	r = send_message(s, CHILD_GROUPS, fds, (size_t)n, err);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a group, by libcgroup where a name in v1's several hierarchies is all there is to it; changing it; joining it.
+ * Making a group, changing it, joining it.
  *
- * By file and not by the library, because of what version 2.0.2 does:
+ * libcgroup makes v1 groups on hosts that mount the hierarchies somewhere of their own, which it knows all about. Where
+ * they are in the usual places, one mkdir each does it: the library's tables alone are an eighth of a container's start.
+ * Otherwise by file and not by the library, because of what version 2.0.2 does:
  *  - joining: it writes the pid to v1's `tasks`, which moves a single thread, and any write of a pid waits for RCU
  *    (6 to 20 ms). A process that writes "0" to `tasks` moves itself and waits for nothing, so the container's child
  *    does that, through descriptors opened here; other processes are moved whole by cgroup.procs;
@@ -16,28 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "policies/enforce/cgroup_layout.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
-
-/*
- * The library's table of mounts is 820 KB, which its start sets to zero: 200 page faults, a tenth of a launch's CPU
- * time. Where it is linked in statically its symbol is known here, and one call (Linux 5.14) makes the pages at once.
- */
-extern char cg_mount_table[] __attribute__((weak));
-enum { LIBRARY_TABLE_BYTES = 0xc8000 };
-
-static void populate_library_table(void)
-{
-	uintptr_t start = ((uintptr_t)cg_mount_table + 4095) & ~(uintptr_t)4095;
-
-	if (cg_mount_table)
-		(void)madvise((void *)start, LIBRARY_TABLE_BYTES - 4096, MADV_POPULATE_WRITE); /* else they fault */
-}
 
 /* The library fills its tables once per process; a second call costs as much again. Its state, not ours. */
 static int library_init(struct error *err)
@@ -47,7 +33,6 @@ static int library_init(struct error *err)
 
 	if (done)
 		return 0;
-	populate_library_table();
 	r = cgroup_init();
 	if (r)
 		return error_set(err, EIO, "libcgroup cannot read this host's control groups: %s", cgroup_strerror(r));
@@ -164,7 +149,7 @@ static int make_by_mkdir(const char *path, const char *dir, struct error *err)
 	return -ENOENT;
 }
 
-/* v1's several folders: the library's. */
+/* v1's several folders, wherever they are. */
 static int make_by_library(const struct cgroup_host *host, const char *path, unsigned hierarchies, struct error *err)
 {
 	int r = library_init(err);
@@ -200,9 +185,18 @@ static int make_v2(const struct cgroup_host *host, const char *path, unsigned wa
 	return r < 0 ? r : cgroup_enable(host, path, wanted, needed, err);
 }
 
+/* /sys/fs/cgroup/<controller>, as every distribution with v1 has it. */
+static bool in_usual_place(const struct cgroup_host *host, enum cgroup_hierarchy h)
+{
+	static const char place[] = "/sys/fs/cgroup/";
+
+	return !strncmp(host->roots[h], place, sizeof place - 1) && !strchr(host->roots[h] + sizeof place - 1, '/');
+}
+
 static int make_v1(const struct cgroup_host *host, const char *path, unsigned hierarchies, struct error *err)
 {
 	char dir[CGROUP_DIR_MAX];
+	unsigned elsewhere = 0;
 	bool looked = false;
 	int r = 0;
 
@@ -211,11 +205,13 @@ static int make_v1(const struct cgroup_host *host, const char *path, unsigned hi
 			continue;
 		r = looked ? 0 : refuse_busy(path, dir, err); /* who is in one is in the first; cgroup_check_free() is thorough */
 		looked = true;
-		if (r == 0 && strchr(path, '/'))
+		if (r == 0 && (strchr(path, '/') || in_usual_place(host, (enum cgroup_hierarchy)h)))
 			r = make_by_mkdir(path, dir, err); /* with parents that we know are ours */
+		else if (r == 0)
+			elsewhere |= 1u << h;
 	}
-	if (r == 0 && !strchr(path, '/'))
-		r = make_by_library(host, path, hierarchies, err);
+	if (r == 0 && elsewhere)
+		r = make_by_library(host, path, elsewhere, err);
 	if (r == 0 && hierarchies & CGROUP_BIT(CPUSET))
 		r = inherit_cpuset(host->roots[CGROUP_CPUSET], path, err);
 	return r;
@@ -233,6 +229,8 @@ static unsigned hierarchies_for_figures(const struct cgroup_host *host, unsigned
 		mask |= cgroup_has(host, always[i]) ? 1u << always[i] : 0;
 	for (size_t i = 0; flags & CGROUP_FIGURES && i < ARRAY_LEN(figures); i++)
 		mask |= cgroup_has(host, figures[i]) ? 1u << figures[i] : 0;
+	if (flags & CGROUP_CPU_FIGURES && cgroup_has(host, CGROUP_CPUACCT))
+		mask |= 1u << CGROUP_CPUACCT;
 	return mask;
 }
 
@@ -250,7 +248,7 @@ static int devices_wanted(const struct cgroup_host *host, const struct plan_reso
 }
 
 int cgroup_create_with(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
-		unsigned flags, struct error *err)
+		unsigned flags, unsigned *ret_hierarchies, struct error *err)
 {
 	_cleanup_(cgroup_settings_release) struct cgroup_settings s = { 0 };
 	int devices = 0, r = cgroup_path_check(path, err);
@@ -273,12 +271,14 @@ int cgroup_create_with(const struct cgroup_host *host, const char *path, const s
 		r = cgroup_devices_apply(host, path, res, err);
 	if (r < 0)
 		(void)cgroup_remove(host, path, NULL); /* the first error is the one to tell */
+	else if (ret_hierarchies)
+		*ret_hierarchies = wanted;
 	return r;
 }
 
 int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
 {
-	return cgroup_create_with(host, path, res, 0, err);
+	return cgroup_create_with(host, path, res, 0, NULL, err);
 }
 
 static int move_one(pid_t pid, void *arg)
@@ -414,14 +414,20 @@ int cgroup_open_dir(const struct cgroup_host *host, const char *path)
 	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int cgroup_open_join(const struct cgroup_host *host, const char *path, int ret_fds[CGROUP_HIERARCHIES],
-		struct error *err)
+int cgroup_open_join(const struct cgroup_host *host, const char *path, unsigned hierarchies,
+		int ret_fds[CGROUP_HIERARCHIES], struct error *err)
 {
 	char dir[CGROUP_DIR_MAX], name[CGROUP_DIR_MAX + 8];
 	unsigned at = 0;
 	int n = 0;
 
 	while (host->layout != CGROUP_V2 && cgroup_next_dir(host, path, &at, dir)) {
+		unsigned here = 0; /* several controllers may share the place */
+
+		for (unsigned h = 0; h < CGROUP_HIERARCHIES; h++)
+			here |= strcmp(host->roots[h], host->roots[at - 1]) ? 0 : 1u << h;
+		if (!(hierarchies & here))
+			continue;
 		(void)snprintf(name, sizeof name, "%s/tasks", dir); /* fits */
 		ret_fds[n] = open(name, O_WRONLY | O_CLOEXEC);
 		if (ret_fds[n] >= 0) {

@@ -67,12 +67,13 @@ int cgroup_check(const struct cgroup_host *host, const struct plan_resources *re
 int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
 		struct error *err);
 /*
- * The same with more: CGROUP_FIGURES counts all that struct stats has room for, CGROUP_DEVICES_IF_ABLE skips rules for devices
- * where the kernel has no means to enforce them (for the guest: a microVM has no devices of the host's).
+ * The same with more: CGROUP_FIGURES counts all that struct stats has room for (CGROUP_CPU_FIGURES: CPU time),
+ * CGROUP_DEVICES_IF_ABLE skips rules for devices where the kernel has no means to enforce them (for the guest: a microVM
+ * has no devices of the host's). *ret_hierarchies, which may be NULL: a bit for each hierarchy that it was made in.
  */
-enum { CGROUP_FIGURES = 1, CGROUP_DEVICES_IF_ABLE = 2 };
+enum { CGROUP_FIGURES = 1, CGROUP_DEVICES_IF_ABLE = 2, CGROUP_CPU_FIGURES = 4 };
 int cgroup_create_with(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
-		unsigned flags, struct error *err);
+		unsigned flags, unsigned *ret_hierarchies, struct error *err);
 /*
  * Moves pid with all its threads into the group, in every hierarchy. On v1 this may wait for RCU for several ms. pid 0
  * is the calling process itself, which must have one thread only: that waits for nothing (Linux 5.18 and later).
@@ -83,10 +84,10 @@ int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, s
 int cgroup_open_dir(const struct cgroup_host *host, const char *path);
 /*
  * For a child that can no longer see the hierarchies: each v1 group's `tasks`, open for writing. cgroup_join() in a
- * process with one thread moves it by them; that waits for nothing. Returns how many were opened (0 on v2), or -errno.
+ * process with one thread moves it by them; that waits for nothing. hierarchies: those to look in, ~0u for all. Returns how many were opened (0 on v2), or -errno.
  */
-int cgroup_open_join(const struct cgroup_host *host, const char *path, int ret_fds[CGROUP_HIERARCHIES],
-		struct error *err);
+int cgroup_open_join(const struct cgroup_host *host, const char *path, unsigned hierarchies,
+		int ret_fds[CGROUP_HIERARCHIES], struct error *err);
 int cgroup_join(const int *fds, size_t n, struct error *err);
 
 /* Stops every process of the group (v1 freezer, v2 cgroup.freeze) or lets them go on; returns once it is so. */

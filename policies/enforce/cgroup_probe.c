@@ -151,9 +151,8 @@ static void probe_v1(struct cgroup_host *host)
 /* By the places where everybody mounts them. False: something is not there; this host may do it otherwise. */
 static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 {
-	dev_t devices[CGROUP_HIERARCHIES] = { 0 };
+	fsid_t devices[CGROUP_HIERARCHIES] = { 0 }; /* of the file system, that is of the hierarchy */
 	struct statfs fs;
-	struct stat st;
 	bool all = true;
 	char path[64];
 
@@ -171,15 +170,15 @@ static bool probe_usual(struct cgroup_host *host, bool *v1, bool *v2)
 		enum cgroup_hierarchy h = controllers[i].hierarchy;
 
 		(void)snprintf(path, sizeof path, "%s/%s", usual_root, controllers[i].option); /* fits */
-		if (statfs(path, &fs) < 0 || fs.f_type != CGROUP_SUPER_MAGIC || stat(path, &st) < 0) {
+		if (statfs(path, &fs) < 0 || fs.f_type != CGROUP_SUPER_MAGIC) {
 			all = false;
 			continue;
 		}
 		*v1 = true;
-		devices[h] = st.st_dev;
+		devices[h] = fs.f_fsid;
 		/* "cpu" and "cpuacct" may be links to one place. */
 		for (unsigned j = 0; j < h && !host->roots[h][0]; j++)
-			if (host->roots[j][0] && devices[j] == devices[h])
+			if (host->roots[j][0] && !memcmp(&devices[j], &devices[h], sizeof devices[h]))
 				memcpy(host->roots[h], host->roots[j], CGROUP_ROOT_MAX);
 		set_root(host, h, path);
 	}

@@ -235,7 +235,7 @@ static void test_running(const struct cgroup_host *host)
 	size_t n = 0;
 	int status;
 
-	ok(cgroup_create_with(host, nested, &first, CGROUP_FIGURES, &err) == 0, "nested: %s", err.message);
+	ok(cgroup_create_with(host, nested, &first, CGROUP_FIGURES, NULL, &err) == 0, "nested: %s", err.message);
 	pid = fork();
 	if (pid == 0)
 		for (;;)
@@ -267,7 +267,7 @@ static void test_running(const struct cgroup_host *host)
 /* A child that waits, in the group; its pid. */
 static pid_t start_member(const struct cgroup_host *host, bool by_fds)
 {
-	int fds[CGROUP_HIERARCHIES], n = cgroup_open_join(host, group, fds, NULL);
+	int fds[CGROUP_HIERARCHIES], n = cgroup_open_join(host, group, ~0u, fds, NULL);
 	int ready[2];
 	char byte;
 	pid_t pid;
