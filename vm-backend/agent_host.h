@@ -12,7 +12,7 @@
  * The host's end of the agent channel: joins the guest's sessions to descriptors of this host, turns what the guest
  * tells of the workload into events for the supervisor (backend.h), and asks it questions.
  *
- *      spare ── HELLO ──> ready ── START ──> started ── ISOLATED ──> isolated ── GO ──> running ── EXIT, ERROR ──> over
+ *      HELLO ──> ready ── START ──> started ── ISOLATED ──> isolated ── GO ──> running ── EXIT, ERROR ──> over
  */
 enum { AGENT_HOST_WATCHES = 1 + AGENT_SESSIONS * AGENT_SESSION_WATCHES, AGENT_QUESTIONS = 16 };
 

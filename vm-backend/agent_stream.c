@@ -111,7 +111,8 @@ static uint8_t *reserve(struct agent_channel *c, size_t len)
 
 static void commit(struct agent_channel *c, enum agent_kind kind, uint16_t session, uint8_t stream, size_t len)
 {
-	struct agent_header h = { .length = (uint32_t)len, .kind = (uint8_t)kind, .stream = stream, .session = session };
+	struct agent_header h = { .length = (uint32_t)len, .kind = (uint8_t)kind, .stream = stream,
+		.session = session };
 
 	memcpy(c->out + c->out_end, &h, sizeof h);
 	c->out_end += sizeof h + len;

@@ -107,7 +107,8 @@ static int check_host_only(const struct plan *plan, struct error *err)
 		const char *field, *why;
 		bool asked;
 	} fields[] = {
-		{ "hooks.createContainer", "there are no namespaces on the host to run it in", plan->hooks.n_create_container },
+		{ "hooks.createContainer", "there are no namespaces on the host to run it in",
+			plan->hooks.n_create_container },
 		{ "linux.seccomp.listenerPath", "the filter is the guest kernel's", plan->seccomp_listener },
 		{ "process.apparmorProfile", "the guest has no AppArmor", p->apparmor_profile && *p->apparmor_profile },
 		{ "process.selinuxLabel", "the guest has no SELinux", p->selinux_label && *p->selinux_label },
@@ -116,8 +117,8 @@ static int check_host_only(const struct plan *plan, struct error *err)
 	};
 
 	if (plan->n_joins)
-		return error_set(err, EOPNOTSUPP, "linux.namespaces: %s by path: a VM cannot join a namespace of the host (%s)",
-				plan->joins[0].type, plan->joins[0].path);
+		return error_set(err, EOPNOTSUPP, "linux.namespaces: %s by path: a VM cannot join a namespace of "
+				"the host (%s)", plan->joins[0].type, plan->joins[0].path);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		if (fields[i].asked)
 			return error_set(err, EOPNOTSUPP, "%s: %s", fields[i].field, fields[i].why);
@@ -365,7 +366,7 @@ static int run_hooks(const struct plan *plan, const struct instance *in, struct 
 	return r < 0 ? r : hooks_run(plan, HOOK_CREATE_RUNTIME, state, err);
 }
 
-/* The last steps of a detached create: what there is was written down, the workload is set up, the monitor is let go. */
+/* The last steps of a detached create, what there is being written down: the workload is set up, the monitor let go. */
 static int detach(struct instance *in, struct creation *c, struct error *err)
 {
 	pid_t machine;

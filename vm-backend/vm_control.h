@@ -26,7 +26,7 @@ enum { CONTROL_CLIENTS = 96, CONTROL_WATCHES = 1 + CONTROL_CLIENTS, CONTROL_MAX_
 
 struct control_message {
 	uint32_t kind;
-	int32_t value;           /* EXEC: 1 with terminal. SIGNAL. RESIZE: rows << 16 | columns. ERROR, EXIT: exit status */
+	int32_t value;           /* EXEC: 1 with terminal. SIGNAL. RESIZE: rows << 16 | columns. ERROR, EXIT: status */
 	int32_t code;            /* ERROR: errno value */
 	uint32_t left;           /* OK: bytes of text in the messages still to come */
 };

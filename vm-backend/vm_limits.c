@@ -27,8 +27,8 @@ int vm_limits_check(const struct plan_resources *res, struct error *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(of_devices); i++)
 		if (of_devices[i].n)
-			return error_set(err, EOPNOTSUPP, "resources.%s: names devices of the host, which a VM does not have",
-					of_devices[i].field);
+			return error_set(err, EOPNOTSUPP, "resources.%s: names devices of the host, which a VM does "
+					"not have", of_devices[i].field);
 	return 0;
 }
 

@@ -16,8 +16,8 @@ static const struct field process_fields[] = {
 static const struct record_type process_type = { "process", sizeof(struct backend_process), process_fields };
 
 static const struct field list_fields[] = {
-	{ .key = "processes", .kind = FIELD_RECORDS, .offset = offsetof(struct vm_processes, list), .record = &process_type,
-		.count_offset = offsetof(struct vm_processes, n) },
+	{ .key = "processes", .kind = FIELD_RECORDS, .offset = offsetof(struct vm_processes, list),
+		.record = &process_type, .count_offset = offsetof(struct vm_processes, n) },
 	{ 0 },
 };
 const struct record_type vm_processes_type = { "processes", sizeof(struct vm_processes), list_fields };

@@ -226,8 +226,8 @@ int vm_stats(const struct instance *in, struct stats *ret_inside, struct stats *
 static int check_update(const struct plan *plan, const struct plan_resources *res, struct error *err)
 {
 	if (res->memory_bytes && res->memory_bytes != UINT64_MAX && res->memory_bytes > plan->vm.memory_bytes)
-		return error_set(err, EOPNOTSUPP, "memory.limit: %ju bytes: the machine was made with %ju, and a VM's memory "
-				"does not grow", (uintmax_t)res->memory_bytes, (uintmax_t)plan->vm.memory_bytes);
+		return error_set(err, EOPNOTSUPP, "memory.limit: %ju bytes: the machine was made with %ju, and a VM's "
+				"memory does not grow", (uintmax_t)res->memory_bytes, (uintmax_t)plan->vm.memory_bytes);
 	return 0;
 }
 
@@ -261,7 +261,7 @@ int vm_update(const struct instance *in, const struct plan *plan, const struct p
 	outside = vm_limits_outside(plan, resources, in->engine, &host);
 	r = cgroup_update(&host, in->cgroup, &outside, err);
 	if (r < 0)
-		(void)update_inside(in, &plan->resources, NULL); /* it held a moment ago; the first error is the one to tell */
+		(void)update_inside(in, &plan->resources, NULL); /* it held a moment ago */
 	return r;
 }
 

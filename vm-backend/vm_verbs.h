@@ -4,7 +4,7 @@
 
 #include "runtime/model/backend.h"
 
-/* What any process may ask of a machine that runs: the backend's operations after start, as backend.h describes them. */
+/* What any process may ask of a machine that runs: the backend's operations after start, as in backend.h. */
 int vm_kill(const struct instance *in, int signo, struct error *err);
 int vm_kill_all(const struct instance *in, int signo, struct error *err);
 int vm_exec(const struct instance *in, const struct plan *plan, const struct backend_exec *exec,
@@ -19,7 +19,7 @@ int vm_processes(const struct instance *in, struct backend_process **ret, size_t
 /* A pidfd of the process that had this pid and start time; -ESRCH when it is gone. */
 int vm_open_process(uint64_t pid, uint64_t start);
 
-/* A terminal of the host whose line discipline is raw: the guest's does that work. *ret_slave is CLOEXEC, as the result. */
+/* A terminal of the host, raw: the guest's line discipline does that work. *ret_slave is CLOEXEC, as the result. */
 int vm_open_terminal(const struct plan_process *process, int *ret_slave, struct error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whatever bytes a guest writes to the agent channel, the host's end survives and stays within its limits. The first
+ * Whatever bytes a guest writes to the agent channel, the host's end survives and stays within its limits; and so does
+ * the guest's own end when it gets the same. The first
  * byte chooses how the stream is cut into reads, the second whether the rest is the stream itself or a recipe for
  * frames that are nearly right (few random streams would get past the first header).
  */
@@ -15,6 +16,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/guest/guest_session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,6 +44,64 @@ static void feed(struct agent_host *h, int guest, const uint8_t *data, size_t si
 		while (recv(guest, sink, sizeof sink, MSG_DONTWAIT) > 0)
 			;
 	}
+}
+
+/* What a guest's PID 1 does with the frames of a session that runs. */
+static void take(struct guest_session *s, struct agent_channel *c, const struct agent_frame *f)
+{
+	static int (*const handlers[AGENT_KIND_COUNT])(struct guest_session *, const struct agent_frame *,
+			struct error *) = {
+		[AGENT_PLAN] = guest_session_text,
+		[AGENT_CREDIT] = guest_session_credit,
+		[AGENT_CLOSED] = guest_session_closed,
+		[AGENT_RESIZE] = guest_session_resize,
+		[AGENT_SIGNAL] = guest_session_signal,
+	};
+	struct error err;
+
+	if (handlers[f->kind])
+		(void)handlers[f->kind](s, f, &err); /* refused or taken: it has to survive both */
+	else if (f->kind == AGENT_DATA || f->kind == AGENT_EOF)
+		(void)guest_session_data(s, c, f, &err); /* likewise */
+}
+
+/* The same bytes as a host that was taken over would send them. */
+static void feed_guest(const uint8_t *data, size_t size)
+{
+	struct spawn_result none = { .pidfd = -1, .console_fd = -1 };
+	struct pollfd fds[GUEST_SESSION_WATCHES];
+	struct guest_session *s = guest_session_new(0);
+	int sockets[2], theirs[3] = { -1, -1, -1 };
+	struct agent_channel c;
+	struct agent_frame f;
+	struct error err;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0 ||
+			guest_session_open(s, false, theirs, &err) < 0)
+		abort();
+	guest_session_begin(s, &none, -1);
+	agent_channel_init(&c, sockets[0]);
+	while (size) {
+		ssize_t n = write(sockets[1], data, size < 30000 ? size : 30000);
+
+		if (n <= 0 || agent_channel_fill(&c, &err) < 0)
+			break;
+		data += n;
+		size -= (size_t)n;
+		while (agent_channel_next(&c, &f, &err) > 0)
+			take(s, &c, &f);
+		guest_session_watch(s, &c, fds);
+		if (poll(fds, GUEST_SESSION_WATCHES, 0) >= 0 && guest_session_step(s, &c, fds, &err) < 0)
+			break;
+		if (s->input.len > AGENT_WINDOW || agent_channel_pending(&c) > (8u << 20))
+			abort();
+	}
+	for (int i = 0; i < 3; i++)
+		close_cleanup(&theirs[i]);
+	guest_session_free(s);
+	agent_channel_release(&c);
+	(void)close(sockets[0]); /* sockets */
+	(void)close(sockets[1]);
 }
 
 /* Four bytes of recipe give one frame: its kind, its stream and its length; the payload is the recipe over again. */
@@ -100,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		cooked = cook(data + 2, size - 2, &len);
 		feed(&h, sockets[1], cooked, len, (size_t)data[0] * 256 + 1);
+		feed_guest(cooked, len);
 	}
 	agent_host_release(&h);
 	(void)close(sockets[0]); /* sockets and a pipe */

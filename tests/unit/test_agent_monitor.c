@@ -287,7 +287,8 @@ static void run_begin(struct run *r, void (*guest)(int, int))
 	play = guest;
 	*r = (struct run){ 0 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events) < 0 || pipe2(start, O_CLOEXEC) < 0 ||
-			socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ready) < 0 || pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+			socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ready) < 0 || pipe2(in, O_CLOEXEC) < 0 ||
+			pipe2(out, O_CLOEXEC) < 0)
 		exit(99);
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &old);

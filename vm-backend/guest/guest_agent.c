@@ -32,7 +32,10 @@
 #include "vm-backend/guest/guest_session.h"
 
 enum { CLOCK_SLACK_NS = 100000000, EXIT_INTERNAL = 125 };
-enum { WATCH_PORT, WATCH_SIGNALS, WATCH_SESSIONS, WATCH_COUNT = WATCH_SESSIONS + AGENT_SESSIONS * GUEST_SESSION_WATCHES };
+enum {
+	WATCH_PORT, WATCH_SIGNALS, WATCH_SESSIONS,
+	WATCH_COUNT = WATCH_SESSIONS + AGENT_SESSIONS * GUEST_SESSION_WATCHES,
+};
 
 struct guest {
 	struct agent_channel channel;
@@ -334,8 +337,8 @@ static int serve_once(struct guest *g, struct error *err)
 	/* Before frames are received: these may make a session under a number that was another's. */
 	for (unsigned i = 0; i < AGENT_SESSIONS && r == 0; i++)
 		if (g->sessions[i])
-			r = guest_session_step(g->sessions[i], &g->channel, fds + WATCH_SESSIONS + i * GUEST_SESSION_WATCHES,
-					err);
+			r = guest_session_step(g->sessions[i], &g->channel,
+					fds + WATCH_SESSIONS + i * GUEST_SESSION_WATCHES, err);
 	if (r == 0 && fds[WATCH_PORT].revents & (POLLIN | POLLHUP))
 		r = receive(g, err);
 	if (fds[WATCH_SIGNALS].revents)

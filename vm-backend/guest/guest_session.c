@@ -295,8 +295,12 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 
 	fds[WATCH_EVENTS] = (struct pollfd){ s->event_fd, POLLIN, 0 };
 	fds[WATCH_INPUT] = (struct pollfd){ agent_sink_empty(&s->input) ? -1 : s->input.fd, POLLOUT, 0 };
-	fds[WATCH_OUTPUT] = (struct pollfd){ running && agent_source_ready(&s->output, c) ? s->output.fd : -1, POLLIN, 0 };
-	fds[WATCH_ERRORS] = (struct pollfd){ running && agent_source_ready(&s->errors, c) ? s->errors.fd : -1, POLLIN, 0 };
+	fds[WATCH_OUTPUT] = (struct pollfd){ -1, POLLIN, 0 };
+	if (running && agent_source_ready(&s->output, c))
+		fds[WATCH_OUTPUT].fd = s->output.fd;
+	fds[WATCH_ERRORS] = (struct pollfd){ -1, POLLIN, 0 };
+	if (running && agent_source_ready(&s->errors, c))
+		fds[WATCH_ERRORS].fd = s->errors.fd;
 }
 
 static void pump(struct guest_session *s, struct agent_channel *c, struct agent_source *source, const struct pollfd *p)

@@ -47,7 +47,8 @@ int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const
 		struct error *err);
 
 /* Frames of the host. */
-int guest_session_text(struct guest_session *s, const struct agent_frame *frame, struct error *err); /* 1: all is here */
+/* 1: all of the text is here. */
+int guest_session_text(struct guest_session *s, const struct agent_frame *frame, struct error *err);
 int guest_session_data(struct guest_session *s, struct agent_channel *c, const struct agent_frame *frame,
 		struct error *err);
 int guest_session_credit(struct guest_session *s, const struct agent_frame *frame, struct error *err);
