@@ -76,15 +76,6 @@ int container_update(const struct instance *in, const struct plan *plan, const s
 	return cgroup_update(&host, in->cgroup, &changed, err);
 }
 
-int container_stats(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err)
-{
-	struct cgroup_host host;
-	int r = find_group(in, &host, err);
-
-	*ret_outside = (struct stats){ 0 };
-	return r < 0 ? r : cgroup_measure(&host, in->cgroup, ret_inside, err);
-}
-
 /* Its arguments joined by spaces, else its name in brackets. */
 static char *command_of(int proc, const char *stat)
 {
@@ -161,6 +152,35 @@ int container_processes(const struct instance *in, struct backend_process **ret,
 	*ret = all;
 	*ret_n = found;
 	return 0;
+}
+
+/* Where the group counts neither CPU time nor processes (a bundle's that runs in the foreground, on v1): of those alive. */
+static void add_from_processes(const struct instance *in, struct stats *stats)
+{
+	bool counted = stats->cpu_us > 0;
+	struct backend_process *all;
+	size_t n;
+
+	if ((stats->cpu_us && stats->pids) || container_processes(in, &all, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; !counted && i < n; i++)
+		stats->cpu_us += all[i].cpu_us;
+	if (!stats->pids)
+		stats->pids = n;
+	backend_processes_free(all, n);
+}
+
+int container_stats(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err)
+{
+	struct cgroup_host host;
+	int r = find_group(in, &host, err);
+
+	*ret_outside = (struct stats){ 0 };
+	if (r == 0)
+		r = cgroup_measure(&host, in->cgroup, ret_inside, err);
+	if (r == 0)
+		add_from_processes(in, ret_inside);
+	return r;
 }
 
 int container_kill_all(const struct instance *in, int signo, struct error *err)

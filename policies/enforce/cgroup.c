@@ -225,12 +225,10 @@ static unsigned hierarchies_for_figures(const struct cgroup_host *host, unsigned
 		figures[] = { CGROUP_CPUACCT, CGROUP_BLKIO };
 	unsigned mask = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(always); i++)
+	for (size_t i = 0; i < ARRAY_LEN(always) && !(flags & CGROUP_NO_FIGURES && mask); i++)
 		mask |= cgroup_has(host, always[i]) ? 1u << always[i] : 0;
 	for (size_t i = 0; flags & CGROUP_FIGURES && i < ARRAY_LEN(figures); i++)
 		mask |= cgroup_has(host, figures[i]) ? 1u << figures[i] : 0;
-	if (flags & CGROUP_CPU_FIGURES && cgroup_has(host, CGROUP_CPUACCT))
-		mask |= 1u << CGROUP_CPUACCT;
 	return mask;
 }
 

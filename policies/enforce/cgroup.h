@@ -67,11 +67,12 @@ int cgroup_check(const struct cgroup_host *host, const struct plan_resources *re
 int cgroup_create(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
 		struct error *err);
 /*
- * The same with more: CGROUP_FIGURES counts all that struct stats has room for (CGROUP_CPU_FIGURES: CPU time),
+ * The same with more: CGROUP_FIGURES counts all that struct stats has room for; CGROUP_NO_FIGURES makes no group but
+ * for limits, and one to hold the processes;
  * CGROUP_DEVICES_IF_ABLE skips rules for devices where the kernel has no means to enforce them (for the guest: a microVM
  * has no devices of the host's). *ret_hierarchies, which may be NULL: a bit for each hierarchy that it was made in.
  */
-enum { CGROUP_FIGURES = 1, CGROUP_DEVICES_IF_ABLE = 2, CGROUP_CPU_FIGURES = 4 };
+enum { CGROUP_FIGURES = 1, CGROUP_DEVICES_IF_ABLE = 2, CGROUP_NO_FIGURES = 4 };
 int cgroup_create_with(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
 		unsigned flags, unsigned *ret_hierarchies, struct error *err);
 /*
