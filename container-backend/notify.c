@@ -52,6 +52,9 @@ int notify_connect(const struct plan *plan, int *ret_fd, struct error *err)
 }
 
 /* Our pid as the host knows it: what procfs of the host's pid namespace calls us. */
+/* Of the structure itself: what the specification's example says, and what crun and its listeners take. */
+#define PROCESS_STATE_VERSION "0.2.0"
+
 static uint64_t pid_on_host(int proc_fd)
 {
 	char text[24] = "";
@@ -69,9 +72,9 @@ char *notify_state(const struct plan *plan, const struct instance *in, int proc_
 
 	if (!self.pid)
 		self.pid = pid;
-	state = instance_oci_state(&self, INSTANCE_RUNNING, false);
+	state = instance_oci_state(&self, INSTANCE_CREATING, false); /* the workload does not run yet */
 	json_begin_object(w, NULL);
-	json_put_string(w, "ociVersion", INSTANCE_OCI_VERSION);
+	json_put_string(w, "ociVersion", PROCESS_STATE_VERSION);
 	json_begin_array(w, "fds");
 	json_put_string(w, NULL, "seccompFd");
 	json_end(w);

@@ -97,6 +97,20 @@ static int check_console(const struct create_options *o, const struct plan *plan
 	return 0;
 }
 
+/* The annotation with which podman asks for `--group-add keep-groups`: the caller's groups are the workload's too. */
+static void keep_groups(struct plan *plan)
+{
+	gid_t groups[64];
+	int n = 0;
+
+	for (size_t i = 0; i < plan->n_annotations; i++)
+		if (!strcmp(plan->annotations[i].key, "run.oci.keep_original_groups") &&
+				!strcmp(plan->annotations[i].value, "1"))
+			n = getgroups(ARRAY_LEN(groups), groups); /* -1: more than anybody has; then none */
+	for (int i = 0; i < n; i++)
+		strv_push(&plan->process.groups, xasprintf("%u", groups[i]));
+}
+
 int create_plan(const struct create_options *o, struct plan *ret, const struct backend **ret_backend,
 		struct error *err)
 {
@@ -119,6 +133,7 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 	if (r < 0)
 		return r;
 	add_listen_fds(o, ret);
+	keep_groups(ret);
 	*ret_backend = backend_find(ret->backend);
 	if (!*ret_backend)
 		return error_set(err, EINVAL, "unknown shell %s", ret->backend);

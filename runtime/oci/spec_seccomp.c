@@ -226,17 +226,6 @@ static const struct spec_row beside_rows[] = {
 	{ 0 },
 };
 
-static bool notifies(const struct json *j)
-{
-	json_foreach(rule, json_get(j, "syscalls")) {
-		const char *action = json_string(rule, "action");
-
-		if (action && !strcmp(action, NOTIFY))
-			return true;
-	}
-	return false;
-}
-
 int spec_seccomp(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
 {
 	const struct json *rules = json_get(j, "syscalls");
@@ -253,10 +242,8 @@ int spec_seccomp(const struct spec *s, const struct json *j, const struct spec_r
 		r = compile(s, j, plan);
 	if (r < 0)
 		return r;
-	if (notifies(j))
-		return 0;
-	free(steal_ptr(plan->seccomp_listener)); /* nothing would ever come */
-	free(steal_ptr(plan->seccomp_metadata));
-	plan->seccomp_flags &= ~(uint64_t)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+	/* The kernel takes this flag only with a listener. One that no rule notifies still gets its descriptor, as crun's. */
+	if (!plan->seccomp_listener)
+		plan->seccomp_flags &= ~(uint64_t)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 	return 0;
 }
