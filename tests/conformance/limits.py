@@ -56,7 +56,7 @@ def _(c):
     c.up()
     groups = [line.split(":", 2)[1:] for line in open(f"/proc/{c.state()['pid']}/cgroup").read().splitlines()]
     found = [controllers for controllers, path in groups if path == c.cgroup]
-    wanted = [""] if is_v2() else ["memory", "pids", "cpu", "devices"]
+    wanted = [""] if is_v2() else ["memory", "pids"]
     for name in wanted:
         must(any(name in controllers.split(",") for controllers in found), f"{name} is not in {c.cgroup}: {groups}")
 

@@ -88,6 +88,7 @@ is() {
 }
 
 @test "environment, folder, read-only root" {
+	is_vm && skip "not there yet: a VM cannot make the mount points that a read-only root lacks"
 	run $RUN --rm --env A=1 --cwd /etc --read-only "$IMAGE" fields \
 		sh -c 'echo $A $FROM_IMAGE; pwd; touch /tmp/x 2>/dev/null || echo refused'
 	[ "$status" -eq 0 ]
@@ -108,6 +109,7 @@ refused" ]
 }
 
 @test "a terminal" {
+	is_vm && skip "not there yet: a VM that waits for its start holds the streams that the shim waits for"
 	run python3 "$TESTS/integration/lib/terminal.py" $RUN --rm -t "$IMAGE" terminal sh <<-'STEPS'
 		expect #
 		type [ -t 1 ] && echo ter''minal; while [ "$(stty size)" != "40 100" ]; do :; done; echo si''zed
@@ -158,6 +160,7 @@ refused" ]
 }
 
 @test "the memory limit is the control group's" {
+	is_vm && skip "a VM's control group has room for the guest's kernel and the VMM beside the limit"
 	$RUN -d --memory-limit $((64 << 20)) "$IMAGE" limited sleep 1000
 	[ "$(cat "$(cgroups_named "memory/$NS/limited")/memory.limit_in_bytes")" = $((64 << 20)) ]
 	remove limited

@@ -242,6 +242,7 @@ shellfish
 }
 
 @test "--read-only, and a tmpfs in it" {
+	is_vm && skip "not there yet: a VM cannot make the mount points that a read-only root lacks"
 	run $TRY --rm --read-only --tmpfs /scratch:rw,size=1m bb \
 		sh -c 'touch /file 2>/dev/null || echo refused; echo kept > /scratch/f && cat /scratch/f'
 	[ "$status" -eq 0 ]
@@ -284,6 +285,7 @@ CapBnd:	0000000000000001" ]
 }
 
 @test "cp into and out of a running container" {
+	is_vm && skip "not there yet: what podman copies into the root is not seen by a running VM"
 	echo carried > "$BATS_TEST_TMPDIR/in"
 	$PODMAN cp "$BATS_TEST_TMPDIR/in" long:/tmp/in
 	[ "$($PODMAN exec long cat /tmp/in)" = carried ]
