@@ -245,7 +245,7 @@ static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t
 		if (e->n + parts > MAX_ENTRIES)
 			return error_set(err, E2BIG, "seccomp: more than %d rules", MAX_ENTRIES);
 		for (size_t i = 0; i < parts; i++) {
-			entry.args = rule->arguments + i;
+			entry.args = rule->arguments ? rule->arguments + i : NULL;
 			entry.n_args = alternatives ? 1 : rule->n_arguments;
 			add_entry(e, entry);
 		}
