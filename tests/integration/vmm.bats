@@ -124,7 +124,7 @@ field() {
 	cat "$BATS_TEST_TMPDIR/err"
 	[ "$code" -eq 125 ]
 	[ "$(grep -c '^bivalve: ' "$BATS_TEST_TMPDIR/err")" -eq 1 ]
-	grep -q 'the machine ended under the workload' "$BATS_TEST_TMPDIR/err"
+	grep -q 'the machine ended (by signal 9) under the workload' "$BATS_TEST_TMPDIR/err"
 	nothing_left "killed-$$"
 }
 
