@@ -35,10 +35,14 @@ static const struct word policies[] = {
 	{ "SCHED_BATCH", SCHED_BATCH }, { "SCHED_IDLE", SCHED_IDLE }, { "SCHED_DEADLINE", SCHED_DEADLINE }, { 0 },
 };
 static const struct word flags[] = {
-	{ "SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK }, { "SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM },
-	{ "SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN }, { "SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY },
-	{ "SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS }, { "SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN },
-	{ "SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX }, { 0 },
+	{ "SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK },
+	{ "SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM },
+	{ "SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN },
+	{ "SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY },
+	{ "SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS },
+	{ "SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN },
+	{ "SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX },
+	{ 0 },
 };
 static const struct word classes[] = {
 	{ "IOPRIO_CLASS_RT", IOPRIO_CLASS_RT }, { "IOPRIO_CLASS_BE", IOPRIO_CLASS_BE },
@@ -79,20 +83,24 @@ int attributes_check(const struct plan_process *p, struct error *err)
 	uint64_t value;
 
 	if (p->scheduler.policy && !look_up(policies, p->scheduler.policy, &value))
-		return error_set(err, EINVAL, "process.scheduler.policy: %s: this kernel has none such", p->scheduler.policy);
+		return error_set(
+			err, EINVAL, "process.scheduler.policy: %s: this kernel has none such", p->scheduler.policy);
 	strv_foreach(flag, p->scheduler.flags)
 		if (!look_up(flags, flag, &value))
 			return error_set(err, EINVAL, "process.scheduler.flags: unknown: %s", flag);
 	if (p->io_priority.class && !look_up(classes, p->io_priority.class, &value))
 		return error_set(err, EINVAL, "process.ioPriority.class: unknown: %s", p->io_priority.class);
 	if (p->io_priority.priority < 0 || p->io_priority.priority > 7)
-		return error_set(err, EINVAL, "process.ioPriority.priority: %jd: 0 to 7", (intmax_t)p->io_priority.priority);
+		return error_set(
+			err, EINVAL, "process.ioPriority.priority: %jd: 0 to 7", (intmax_t)p->io_priority.priority);
 	if (p->oom_score_adj < -1000 || p->oom_score_adj > 1000)
 		return error_set(err, EINVAL, "process.oomScoreAdj: %jd: -1000 to 1000", (intmax_t)p->oom_score_adj);
 	if (wants_apparmor(p) && !has_apparmor())
-		return error_set(err, EOPNOTSUPP, "process.apparmorProfile: %s: this kernel has no AppArmor", p->apparmor_profile);
+		return error_set(err, EOPNOTSUPP, "process.apparmorProfile: %s: this kernel has no AppArmor",
+			p->apparmor_profile);
 	if (asks(p->selinux_label) && access("/sys/fs/selinux/enforce", F_OK) < 0)
-		return error_set(err, EOPNOTSUPP, "process.selinuxLabel: %s: this kernel has no SELinux", p->selinux_label);
+		return error_set(
+			err, EOPNOTSUPP, "process.selinuxLabel: %s: this kernel has no SELinux", p->selinux_label);
 	return 0;
 }
 
@@ -136,8 +144,11 @@ int attributes_early(const struct plan *plan, bool rootless, int *ret_proc_fd, s
 
 static int set_scheduler(const struct plan_scheduler *s, struct error *err)
 {
-	struct sched_attr attr = { .size = SCHED_ATTR_SIZE_VER0, .sched_nice = (int32_t)s->nice,
-		.sched_priority = (uint32_t)s->priority, .sched_runtime = s->runtime_ns, .sched_deadline = s->deadline_ns,
+	struct sched_attr attr = { .size = SCHED_ATTR_SIZE_VER0,
+		.sched_nice = (int32_t)s->nice,
+		.sched_priority = (uint32_t)s->priority,
+		.sched_runtime = s->runtime_ns,
+		.sched_deadline = s->deadline_ns,
 		.sched_period = s->period_ns };
 	uint64_t value = 0;
 

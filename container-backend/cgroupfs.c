@@ -38,7 +38,8 @@ int cgroupfs_list(const char *group, char **ret_list, struct error *err)
 	return 0;
 }
 
-/* The container's own group of a hierarchy, as the host has it mounted in the usual place, onto place or a name in it. */
+/* The container's own group of a hierarchy, as the host has it mounted in the
+ * usual place, onto place or a name in it. */
 static int bind_group(int place, const char *name, const char *hierarchy, const char *path, uint64_t attributes)
 {
 	_cleanup_free_ char *source = xasprintf("/sys/fs/cgroup%s%s%s", *hierarchy ? "/" : "", hierarchy, path);

@@ -19,7 +19,8 @@
  * init, can undo the tie; delete ends it.)
  *
  * Invariants: the group's name and the process are on disk before the group is (on pure v2 the name alone: there the
- * group comes first, and until the process is noted it ends with its maker). delete works from state.json alone, any number of times,
+ * group comes first, and until the process is noted it ends with its maker). delete works from state.json alone, any
+ * number of times,
  * also for an instance whose create never came back.
  *
  * Not defended against: the kernel. A container shares it with the host; that is what the other shell is for.
@@ -265,7 +266,8 @@ static int name_group(const struct plan *plan, struct instance *in, struct error
 		return -err->code;
 	free(in->cgroup);
 	in->cgroup = steal_ptr(path);
-	return groups_of_host()->layout == CGROUP_V2 ? instance_save(in, err) : 0; /* elsewhere note_child() is in time */
+	/* elsewhere note_child() is in time */
+	return groups_of_host()->layout == CGROUP_V2 ? instance_save(in, err) : 0;
 }
 
 /* The process goes to disk, and with it the group that it is about to get. */
@@ -275,7 +277,8 @@ static int note_child(void *arg, pid_t pid, struct error *err)
 	int r = pid_start_time(pid, &in->pid_start);
 
 	in->pid = (uint64_t)pid;
-	return r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)pid, strerror(-r)) : instance_save(in, err);
+	return r < 0 ? error_set(err, -r, "cannot read /proc/%d/stat: %s", (int)pid, strerror(-r))
+		     : instance_save(in, err);
 }
 
 static int container_delete(const struct instance *in, struct error *err);
@@ -392,7 +395,11 @@ static int container_exec(const struct instance *in, const struct plan *plan, co
 		struct backend_exec_result *ret, struct error *err)
 {
 	_cleanup_close_ int target = open_process(in);
-	struct exec_request request = { .plan = plan, .exec = exec, .instance = in, .target = target, .target_pid = (pid_t)in->pid,
+	struct exec_request request = { .plan = plan,
+		.exec = exec,
+		.instance = in,
+		.target = target,
+		.target_pid = (pid_t)in->pid,
 		.cgroup = in->cgroup };
 
 	if (target < 0)

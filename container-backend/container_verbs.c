@@ -28,7 +28,9 @@ enum { MAX_COMMAND = 4096 };
 static int find_group(const struct instance *in, struct cgroup_host *ret, struct error *err)
 {
 	cgroup_probe(ret);
-	return in->cgroup ? 0 : error_set(err, EOPNOTSUPP, "%s: has no control group: this user may not make one", in->id);
+	return in->cgroup
+		       ? 0
+		       : error_set(err, EOPNOTSUPP, "%s: has no control group: this user may not make one", in->id);
 }
 
 int container_pause(const struct instance *in, struct error *err)
@@ -93,7 +95,9 @@ static char *command_of(int proc, const char *stat)
 		n--;
 	text[n] = '\0';
 	for (ssize_t i = 0; i < n; i++)
-		text[i] = text[i] == '\0' ? ' ' : (unsigned char)text[i] < ' ' || (unsigned char)text[i] >= 0x7f ? '?' : text[i];
+		text[i] = text[i] == '\0'                                                  ? ' '
+			  : (unsigned char)text[i] < ' ' || (unsigned char)text[i] >= 0x7f ? '?'
+											   : text[i];
 	return xstrdup(text);
 }
 
@@ -124,8 +128,9 @@ static bool read_process(pid_t pid, uint64_t boot_ns, struct backend_process *re
 	if (proc < 0 || fstat(proc, &st) < 0 || file_read_at(proc, "stat", 4096, &stat_text, NULL, NULL) < 0)
 		return false;
 	rest = strrchr(stat_text, ')'); /* the name before it may hold anything */
-	if (!rest || sscanf(rest + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
-			&parent, &user, &system, &start) != 4)
+	if (!rest || sscanf(rest + 1,
+			     " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+			     &parent, &user, &system, &start) != 4)
 		return false;
 	*ret = (struct backend_process){ .pid = (uint64_t)pid, .parent = (uint64_t)parent, .uid = st.st_uid,
 		.cpu_us = (user + system) * (1000000 / ticks), .start_ns = boot_ns + start * (1000000000 / ticks),
@@ -154,7 +159,8 @@ int container_processes(const struct instance *in, struct backend_process **ret,
 	return 0;
 }
 
-/* Where the group counts neither CPU time nor processes (a bundle's that runs in the foreground, on v1): of those alive. */
+/* Where the group counts neither CPU time nor processes (a bundle's that runs in
+ * the foreground, on v1): of those alive. */
 static void add_from_processes(const struct instance *in, struct stats *stats)
 {
 	bool counted = stats->cpu_us > 0;

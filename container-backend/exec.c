@@ -106,8 +106,12 @@ static void newcomer(struct entering *e) __attribute__((noreturn));
 static void newcomer(struct entering *e)
 {
 	const struct backend_exec *x = e->request->exec;
-	struct spawn_request request = { .plan = &e->plan, .event_fd = e->event_fd, .start_fd = -1, .instance = e->request->instance,
-		.stdio = { x->stdio[0], x->stdio[1], x->stdio[2] }, .die_with_parent = x->die_with_parent };
+	struct spawn_request request = { .plan = &e->plan,
+		.event_fd = e->event_fd,
+		.start_fd = -1,
+		.instance = e->request->instance,
+		.stdio = { x->stdio[0], x->stdio[1], x->stdio[2] },
+		.die_with_parent = x->die_with_parent };
 	struct workload w = { .request = &request, .terminal = -1, .proc_fd = e->proc_fd,
 		.listener_fd = e->listener_fd };
 	struct terminal terminal = { -1, -1 };

@@ -157,8 +157,9 @@ static int await_maps(struct state *s, struct error *err)
 	if (await_mounts(s, err) < 0)
 		return -err->code;
 	if (plan_join_path(s->plan, PLAN_NS_USER))
-		return idmap_become_root(err) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ? error_prefix(err, "linux.namespaces: user")
-			: 0;
+		return idmap_become_root(err) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0
+			       ? error_prefix(err, "linux.namespaces: user")
+			       : 0;
 	if (!(s->plan->namespaces & PLAN_NS(USER)))
 		return 0;
 	while ((message = receive(s->child->sock, fds, ARRAY_LEN(fds))) == CHILD_LOWERS)

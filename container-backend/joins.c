@@ -70,8 +70,9 @@ int joins_check(const struct plan *plan, struct error *err)
 {
 	for (size_t i = 0; i < plan->n_joins; i++) {
 		if (!strcmp(plan->joins[i].type, "mount"))
-			return error_set(err, EOPNOTSUPP, "linux.namespaces: mount: by path: the container's root would be "
-					"put over another one's");
+			return error_set(err, EOPNOTSUPP,
+				"linux.namespaces: mount: by path: the container's root would be "
+				"put over another one's");
 		if (!is_known(plan->joins[i].type))
 			return error_set(err, EINVAL, "linux.namespaces: unknown type %s", plan->joins[i].type);
 		for (size_t k = 0; k < i; k++)

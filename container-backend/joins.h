@@ -9,12 +9,14 @@
 
 /* Namespaces that are there already, by path (plan.joins). */
 
-/* Refuses unknown or doubled types, what is no namespace of the type, and the mount namespace: its root is another's. */
+/* Refuses unknown or doubled types, what is no namespace of the type, and the mount namespace: its root is
+ * another's. */
 int joins_check(const struct plan *plan, struct error *err);
 /* Whether a process has to be born in joined namespaces; the cgroup namespace is joined later, by itself. */
 bool joins_needed(const struct plan *plan);
 /*
- * clone3(2) by way of a process that has joined them all, the user namespace first: the child is the caller's and is born
+ * clone3(2) by way of a process that has joined them all, the user namespace first: the child is the caller's and is
+ * born
  * in them. args as for clone3 without CLONE_PARENT. Returns 0 in the child, else its pid; -errno with err.
  */
 pid_t joins_clone(const struct plan *plan, const struct clone_args *args, struct error *err);

@@ -57,7 +57,8 @@ static const struct base {
 		.options = WORDS(W("ro"), W("nosuid"), W("nodev"), W("noexec")) }, 0 },
 };
 
-/* Types that a plan of our own making has; a bundle's may be whatever the kernel has. Flags: unless the words say no. */
+/* Types that a plan of our own making has; a bundle's may be whatever the
+ * kernel has. Flags: unless the words say no. */
 static const struct {
 	const char *type;
 	unsigned long flags;

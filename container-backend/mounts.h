@@ -14,11 +14,13 @@ struct mounts {
 	const struct plan *plan;
 	struct mount_step *steps; /* in the order of mounting */
 	size_t n;
-	/* Asked for when the first cgroup mount is due: joins the control group and says what cgroupfs_list() found. The
+	/* Asked for when the first cgroup mount is due: joins the control group and says what cgroupfs_list() found.
+	 * The
 	 * parent may still be making the group until then. */
 	int (*groups)(void *arg, const char **ret_list, struct error *err);
 	void *groups_arg;
-	bool foreign_groups;      /* they are not the container's own, which has none: shown read-only, whatever is asked */
+	/* they are not the container's own, which has none: shown read-only, whatever is asked */
+	bool foreign_groups;
 };
 
 /* Refuses unknown types and options, bad paths and missing sources, naming the field. */

@@ -56,12 +56,14 @@ int namespaces_check(const struct plan *plan, struct error *err)
 		if (plan->namespaces & rare & namespaces[i].plan && access(namespaces[i].file, F_OK) < 0)
 			return error_set(err, EOPNOTSUPP, "namespaces: this kernel has no %s namespaces",
 					namespaces[i].name);
-	if (!(plan->namespaces & PLAN_NS(UTS)) && !plan_join_path(plan, PLAN_NS_UTS) && (plan->hostname || plan->domainname))
+	if (!(plan->namespaces & PLAN_NS(UTS)) && !plan_join_path(plan, PLAN_NS_UTS) &&
+		(plan->hostname || plan->domainname))
 		return error_set(err, EINVAL, "%s: without a uts namespace it would be the host's",
 				plan->hostname ? "hostname" : "domainname");
 	for (size_t i = 0; i < plan->n_time_offsets; i++)
 		if (strcmp(plan->time_offsets[i].clock, "monotonic") && strcmp(plan->time_offsets[i].clock, "boottime"))
-			return error_set(err, EINVAL, "linux.timeOffsets: unknown clock %s", plan->time_offsets[i].clock);
+			return error_set(
+				err, EINVAL, "linux.timeOffsets: unknown clock %s", plan->time_offsets[i].clock);
 	if (plan->n_time_offsets && !(plan->namespaces & PLAN_NS(TIME)))
 		return error_set(err, EINVAL, "linux.timeOffsets: need a new time namespace");
 	if (joins_check(plan, err) < 0)
@@ -189,7 +191,8 @@ int namespaces_of(pid_t pid, uint64_t *ret_flags, struct error *err)
 		if (stat(namespaces[i].file, &ours) < 0)
 			continue; /* this kernel has none of the kind */
 		if (stat(path, &theirs) < 0)
-			return error_sys(err, "cannot look at the %s namespace of process %d", namespaces[i].name, (int)pid);
+			return error_sys(
+				err, "cannot look at the %s namespace of process %d", namespaces[i].name, (int)pid);
 		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
 			*ret_flags |= (uint64_t)join_flag(i);
 	}

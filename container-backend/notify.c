@@ -24,13 +24,16 @@ int notify_check(const struct plan *plan, struct error *err)
 	if (!plan->seccomp_listener)
 		return 0;
 	if (strlen(plan->seccomp_listener) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-		return error_set(err, ENAMETOOLONG, "linux.seccomp.listenerPath: too long for a socket: %s", plan->seccomp_listener);
+		return error_set(err, ENAMETOOLONG, "linux.seccomp.listenerPath: too long for a socket: %s",
+			plan->seccomp_listener);
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
 		uint32_t action = seccomp_action_for(&plan->seccomp, needed[i].nr) & SECCOMP_RET_ACTION_FULL;
 
 		if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG)
-			return error_set(err, EINVAL, "linux.seccomp: %s: has to be allowed with a listener: the descriptor is sent "
-					"by it", needed[i].name);
+			return error_set(err, EINVAL,
+				"linux.seccomp: %s: has to be allowed with a listener: the descriptor is sent "
+				"by it",
+				needed[i].name);
 	}
 	return 0;
 }
@@ -94,5 +97,6 @@ int notify_send(int listener_fd, const char *state, int notify_fd, struct error 
 
 	(void)close(notify_fd);
 	(void)close(listener_fd);
-	return r < 0 ? error_set(err, -r, "linux.seccomp.listenerPath: cannot send the descriptor: %s", strerror(-r)) : 0;
+	return r < 0 ? error_set(err, -r, "linux.seccomp.listenerPath: cannot send the descriptor: %s", strerror(-r))
+		     : 0;
 }

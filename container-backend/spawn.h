@@ -18,7 +18,8 @@ struct spawn_request {
 	int stdio[3];         /* the workload's, unless plan->process.terminal */
 	int event_fd;         /* struct backend_event goes here (backend.h) */
 	int start_fd;         /* a byte read from it: exec; end of file: give up; -1: do not wait */
-	bool in_guest;        /* no device is the host's: rules for them bind where the guest's kernel can, else are left out */
+	/* no device is the host's: rules for them bind where the guest's kernel can, else are left out */
+	bool in_guest;
 	bool die_with_parent; /* SIGKILL when the calling thread ends */
 	/* Detached: it dies with its maker until container_release(), and lives on by itself afterwards. The program is
 	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for

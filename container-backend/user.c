@@ -213,7 +213,8 @@ int user_add_groups(char *const *groups, struct user *user, struct error *err)
 		for (size_t i = 0; i < user->n_groups; i++)
 			known |= user->groups[i] == gid;
 		if (!known && user->n_groups == USER_MAX_GROUPS)
-			return error_set(err, E2BIG, "process.user.additionalGids: more than %d groups", USER_MAX_GROUPS);
+			return error_set(
+				err, E2BIG, "process.user.additionalGids: more than %d groups", USER_MAX_GROUPS);
 		if (!known)
 			user->groups[user->n_groups++] = gid;
 	}

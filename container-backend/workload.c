@@ -161,7 +161,8 @@ void workload_run(const struct workload *w)
 	(void)umask(p->umask || p->umask_set ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
 	if (take_stdio(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
-	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS) /* all are already */
+	/* all are already */
+	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS)
 		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
 	status = program_find(p->argv[0], env, path, sizeof path, &err);
 	if (status)

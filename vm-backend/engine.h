@@ -12,7 +12,8 @@
 /*
  * An engine runs a virtual machine as one child process. The machine has: RAM, vCPUs, a kernel with initramfs and
  * command line, block devices in order (/dev/vda, …), an entropy source, and a multiport virtio console with one port
- * named "org.bivalve.agent", whose other side is the stream socket agent_fd; with shares, a virtio-fs device with the tag
+ * named "org.bivalve.agent", whose other side is the stream socket agent_fd; with shares, a virtio-fs device with the
+ * tag
  * "bivalve". The kernel's log goes to log_fd.
  */
 enum { VM_MAX_DISKS = 8, VM_MAX_VCPUS = 64 };

@@ -4,7 +4,8 @@
  * agent channel as our own VMM.
  *
  * The child becomes QEMU with these descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
- * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h). It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
+ * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h). It opens kernel, initramfs and disks by path,
+ * from a jail of files (qemu_jail.h), and its own seccomp
  * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
@@ -33,7 +34,15 @@
 
 #define PROGRAM "qemu-system-x86_64"
 
-enum { LOG_FD = 3, AGENT_FD = 4, SHARES_FD = 5, FIRST_OTHER_FD = 6, SAFE_FD = 64, TRANSLATION_MIB = 64, CALIBRATE_NS = 2000000 };
+enum {
+	LOG_FD = 3,
+	AGENT_FD = 4,
+	SHARES_FD = 5,
+	FIRST_OTHER_FD = 6,
+	SAFE_FD = 64,
+	TRANSLATION_MIB = 64,
+	CALIBRATE_NS = 2000000
+};
 
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
 static char *find_program(void)

@@ -292,7 +292,8 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
 	bool own = r > 0;
 
 	if (r == 0 && shares)
-		return error_set(err, EPERM, "host directories need root or a user namespace, and this host allows none");
+		return error_set(
+			err, EPERM, "host directories need root or a user namespace, and this host allows none");
 	if (r >= 0 && shares && !privileged)
 		r = map_self(uid, gid, err);
 	if (r >= 0 && own)

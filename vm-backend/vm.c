@@ -143,8 +143,10 @@ static int vm_check(const struct plan *plan, struct error *err)
 		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
 				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
 	if (!plan->root.disk && !plan->root.path)
-		return error_set(err, EOPNOTSUPP, "root: the VM shell needs it as a disk or as a folder (root.path), and "
-				"there is neither for %s", plan->root.image ? plan->root.image : "this root");
+		return error_set(err, EOPNOTSUPP,
+			"root: the VM shell needs it as a disk or as a folder (root.path), and "
+			"there is neither for %s",
+			plan->root.image ? plan->root.image : "this root");
 	return 0; /* create() chooses the engine, and says why when there is none: a probe costs milliseconds */
 }
 

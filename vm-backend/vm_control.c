@@ -3,7 +3,8 @@
  * The control socket.
  *
  * Theory of operation. The server lives in the monitor's loop. A client is a row of a table; what it asked decides
- * which of session, question and answer its row has, and each turn of the loop looks at every row: a session that has ended,
+ * which of session, question and answer its row has, and each turn of the loop looks at every row: a session that has
+ * ended,
  * a question that was answered, an answer that the client can take more of. Nothing waits for a client or the guest:
  *
  *   a client that says nothing, or does not take its answer    hung up on after 10 s

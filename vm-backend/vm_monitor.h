@@ -31,7 +31,8 @@ struct vm_monitor_start {
 
 /*
  * What the monitor tells its maker: once whether the machine runs; detached, once more whether the workload is
- * isolated. Then the maker releases a detached one by a byte, VM_MONITOR_RELEASE: from there on it lives on its own. Its end of
+ * isolated. Then the maker releases a detached one by a byte, VM_MONITOR_RELEASE: from there on it lives on its own.
+ * Its end of
  * file without an answer: the monitor died.
  */
 struct vm_monitor_ready {

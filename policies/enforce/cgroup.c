@@ -3,7 +3,8 @@
  * Making a group, changing it, joining it.
  *
  * libcgroup makes v1 groups on hosts that mount the hierarchies somewhere of their own, which it knows all about. Where
- * they are in the usual places, one mkdir each does it: the library's tables alone are an eighth of a container's start.
+ * they are in the usual places, one mkdir each does it: the library's tables alone are an eighth of a container's
+ * start.
  * Otherwise by file and not by the library, because of what version 2.0.2 does:
  *  - joining: it writes the pid to v1's `tasks`, which moves a single thread, and any write of a pid waits for RCU
  *    (6 to 20 ms). A process that writes "0" to `tasks` moves itself and waits for nothing, so the container's child
@@ -111,7 +112,8 @@ int cgroup_enable(const struct cgroup_host *host, const char *path, unsigned con
 	(void)snprintf(dir, sizeof dir, "%s/%s", host->roots[CGROUP_UNIFIED], path); /* fits */
 	for (; at; at = strchr(at + 1, '/')) {
 		_cleanup_free_ char *have = NULL;
-		bool above = strlen(host->base) > (size_t)(at - dir) - strlen(host->roots[CGROUP_UNIFIED]); /* not ours */
+		/* not ours */
+		bool above = strlen(host->base) > (size_t)(at - dir) - strlen(host->roots[CGROUP_UNIFIED]);
 
 		*at = '\0';
 		if (!above && cgroup_read(dir, "cgroup.subtree_control", &have) == 0)
@@ -126,9 +128,11 @@ int cgroup_enable(const struct cgroup_host *host, const char *path, unsigned con
 				(void)snprintf(text, sizeof text, "+%s", word); /* fits */
 				r = file_write_once(AT_FDCWD, name, text);
 				if (r < 0 && needed & 1u << h)
-					return error_set(err, -r, "cannot enable a controller in %s (%s): %s%s", name, text,
-							strerror(-r), r == -EBUSY ? ": processes live in that group itself; "
-							"move them to a group below it" : "");
+					return error_set(err, -r, "cannot enable a controller in %s (%s): %s%s", name,
+						text, strerror(-r),
+						r == -EBUSY ? ": processes live in that group itself; "
+							      "move them to a group below it"
+							    : "");
 			}
 		*at = '/';
 	}
@@ -170,10 +174,12 @@ static int make_by_library(const struct cgroup_host *host, const char *path, uns
 			return library_error(r, err, "make", path);
 		r = 0;
 	}
-	return r < 0 ? r : error_set(err, ENOENT, "cannot make the control group %s: it goes away again and again", path);
+	return r < 0 ? r
+		     : error_set(err, ENOENT, "cannot make the control group %s: it goes away again and again", path);
 }
 
-static int make_v2(const struct cgroup_host *host, const char *path, unsigned wanted, unsigned needed, struct error *err)
+static int make_v2(
+	const struct cgroup_host *host, const char *path, unsigned wanted, unsigned needed, struct error *err)
 {
 	char dir[CGROUP_DIR_MAX];
 	int r;
@@ -203,7 +209,8 @@ static int make_v1(const struct cgroup_host *host, const char *path, unsigned hi
 	for (unsigned h = 0; r == 0 && h < CGROUP_HIERARCHIES; h++) {
 		if (!(hierarchies & 1u << h) || !cgroup_dir_in(host, path, (enum cgroup_hierarchy)h, dir))
 			continue;
-		r = looked ? 0 : refuse_busy(path, dir, err); /* who is in one is in the first; cgroup_check_free() is thorough */
+		/* who is in one is in the first; cgroup_check_free() is thorough */
+		r = looked ? 0 : refuse_busy(path, dir, err);
 		looked = true;
 		if (r == 0 && (strchr(path, '/') || in_usual_place(host, (enum cgroup_hierarchy)h)))
 			r = make_by_mkdir(path, dir, err); /* with parents that we know are ours */
@@ -217,7 +224,8 @@ static int make_v1(const struct cgroup_host *host, const char *path, unsigned hi
 	return r;
 }
 
-/* Hierarchies beyond those that limits bind in: what counts (and denies forks) cheaply; with FIGURES all that counts. */
+/* Hierarchies beyond those that limits bind in: what counts (and denies forks)
+ * cheaply; with FIGURES all that counts. */
 static unsigned hierarchies_for_figures(const struct cgroup_host *host, unsigned flags)
 {
 	static const enum cgroup_hierarchy always[] = { CGROUP_MEMORY, CGROUP_PIDS },
@@ -240,9 +248,11 @@ static int devices_wanted(const struct cgroup_host *host, const struct plan_reso
 		return 0;
 	if (cgroup_has(host, CGROUP_DEVICES))
 		return 1;
-	return flags & CGROUP_DEVICES_IF_ABLE ? 0 : error_set(err, EOPNOTSUPP, "resources.devices: cannot be limited: %s",
-			host->layout == CGROUP_V2 ? "this process may not load an eBPF program" :
-			"no devices control group that this user may write to");
+	return flags & CGROUP_DEVICES_IF_ABLE
+		       ? 0
+		       : error_set(err, EOPNOTSUPP, "resources.devices: cannot be limited: %s",
+				 host->layout == CGROUP_V2 ? "this process may not load an eBPF program"
+							   : "no devices control group that this user may write to");
 }
 
 int cgroup_create_with(const struct cgroup_host *host, const char *path, const struct plan_resources *res,
@@ -260,7 +270,8 @@ int cgroup_create_with(const struct cgroup_host *host, const char *path, const s
 		return r;
 	cgroup_settings_fill(host, res, &s);
 	wanted = s.hierarchies | hierarchies_for_figures(host, flags) | (devices ? CGROUP_BIT(DEVICES) : 0);
-	r = host->layout == CGROUP_V2 ? make_v2(host, path, wanted, s.hierarchies, err) : make_v1(host, path, wanted, err);
+	r = host->layout == CGROUP_V2 ? make_v2(host, path, wanted, s.hierarchies, err)
+				      : make_v1(host, path, wanted, err);
 	if (r == -EBUSY)
 		return r; /* somebody else's: nothing was made, nothing is to be removed */
 	if (r == 0)
@@ -344,7 +355,8 @@ int cgroup_extend(const struct cgroup_host *host, const char *path, enum cgroup_
 	return r < 0 ? r : move_all(from, to, err);
 }
 
-static int check_usage(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
+static int check_usage(
+	const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
 {
 	char dir[CGROUP_DIR_MAX];
 	uint64_t used;
@@ -352,8 +364,9 @@ static int check_usage(const struct cgroup_host *host, const char *path, const s
 	if (!res->memory_check_before_update || !res->memory_bytes || !cgroup_dir_in(host, path, CGROUP_MEMORY, dir))
 		return 0;
 	used = cgroup_read_u64(dir, host->layout == CGROUP_V2 ? "memory.current" : "memory.usage_in_bytes");
-	return used <= res->memory_bytes ? 0 : error_set(err, EBUSY, "resources.memory_bytes: %ju: more is in use (%ju)",
-			(uintmax_t)res->memory_bytes, (uintmax_t)used);
+	return used <= res->memory_bytes ? 0
+					 : error_set(err, EBUSY, "resources.memory_bytes: %ju: more is in use (%ju)",
+						   (uintmax_t)res->memory_bytes, (uintmax_t)used);
 }
 
 int cgroup_update(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)

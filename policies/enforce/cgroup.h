@@ -15,8 +15,20 @@ enum cgroup_layout { CGROUP_NONE, CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 
 /* Hierarchies. On v1 each controller has its own (or shares one: equal roots); on pure v2 only UNIFIED is there. */
 enum cgroup_hierarchy {
-	CGROUP_UNIFIED, CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_CPUSET, CGROUP_DEVICES,
-	CGROUP_BLKIO, CGROUP_HUGETLB, CGROUP_NET_CLS, CGROUP_NET_PRIO, CGROUP_RDMA, CGROUP_HIERARCHIES,
+	CGROUP_UNIFIED,
+	CGROUP_MEMORY,
+	CGROUP_CPU,
+	CGROUP_CPUACCT,
+	CGROUP_PIDS,
+	CGROUP_FREEZER,
+	CGROUP_CPUSET,
+	CGROUP_DEVICES,
+	CGROUP_BLKIO,
+	CGROUP_HUGETLB,
+	CGROUP_NET_CLS,
+	CGROUP_NET_PRIO,
+	CGROUP_RDMA,
+	CGROUP_HIERARCHIES,
 };
 #define CGROUP_BIT(h) (1u << CGROUP_##h)
 enum { CGROUP_ROOT_MAX = 96, CGROUP_PATH_MAX = 1024 };
@@ -25,10 +37,12 @@ struct cgroup_host {
 	enum cgroup_layout layout;
 	bool memory, cpu, pids, freezer; /* usable by this process: mounted and writable */
 	bool swap;                       /* swap can be limited */
-	unsigned others;                 /* the other controllers, by CGROUP_BIT(); v1: those that are known, see cgroup_has() */
+	/* the other controllers, by CGROUP_BIT(); v1: those that are known, see cgroup_has() */
+	unsigned others;
 	/* Where each is mounted and writable; "": not. v1's beyond the five above: where it would be. */
 	char roots[CGROUP_HIERARCHIES][CGROUP_ROOT_MAX];
-	char base[CGROUP_ROOT_MAX];      /* v2 of an ordinary user: the topmost group that was delegated; "": the root */
+	/* v2 of an ordinary user: the topmost group that was delegated; "": the root */
+	char base[CGROUP_ROOT_MAX];
 };
 
 /* Looks; makes nothing. Cheap (some 20 us where cgroups are in the usual places). Never fails. */
@@ -51,7 +65,8 @@ int cgroup_check_free(const struct cgroup_host *host, const char *path, struct e
 int cgroup_path_check(const char *path, struct error *err);
 /*
  * "slice:prefix:name", as systemd's driver of other runtimes takes it, as a path: the nested folders of the slice
- * ("a-b.slice" is a.slice/a-b.slice; "" is system.slice, "-.slice" the root), then prefix-name.scope, or name alone if it
+ * ("a-b.slice" is a.slice/a-b.slice; "" is system.slice, "-.slice" the root), then prefix-name.scope, or name alone
+ * if it
  * ends with ".slice". systemd is not asked: the group is made beside those that it manages, under the name that it
  * would give. The caller's; NULL and err (-EINVAL) when it is not of that form.
  */
@@ -69,7 +84,8 @@ int cgroup_create(const struct cgroup_host *host, const char *path, const struct
 /*
  * The same with more: CGROUP_FIGURES counts all that struct stats has room for; CGROUP_NO_FIGURES makes no group but
  * for limits, and one to hold the processes;
- * CGROUP_DEVICES_IF_ABLE skips rules for devices where the kernel has no means to enforce them (for the guest: a microVM
+ * CGROUP_DEVICES_IF_ABLE skips rules for devices where the kernel has no means to enforce them (for the guest: a
+ * microVM
  * has no devices of the host's). *ret_hierarchies, which may be NULL: a bit for each hierarchy that it was made in.
  */
 enum { CGROUP_FIGURES = 1, CGROUP_DEVICES_IF_ABLE = 2, CGROUP_NO_FIGURES = 4 };
@@ -85,7 +101,8 @@ int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, s
 int cgroup_open_dir(const struct cgroup_host *host, const char *path);
 /*
  * For a child that can no longer see the hierarchies: each v1 group's `tasks`, open for writing. cgroup_join() in a
- * process with one thread moves it by them; that waits for nothing. hierarchies: those to look in, ~0u for all. Returns how many were opened (0 on v2), or -errno.
+ * process with one thread moves it by them; that waits for nothing. hierarchies: those to look in, ~0u for all.
+ * Returns how many were opened (0 on v2), or -errno.
  */
 int cgroup_open_join(const struct cgroup_host *host, const char *path, unsigned hierarchies,
 		int ret_fds[CGROUP_HIERARCHIES], struct error *err);

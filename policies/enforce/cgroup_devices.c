@@ -67,7 +67,7 @@ static bool in_user_namespace(void)
 	unsigned inside, outside, count;
 
 	return file_read_at(AT_FDCWD, "/proc/self/uid_map", 65536, &map, NULL, NULL) == 0 &&
-			!(sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 && count == UINT32_MAX);
+	       !(sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 && count == UINT32_MAX);
 }
 
 bool cgroup_devices_needless(const struct plan_resources *res)
@@ -120,7 +120,8 @@ static int open_file(const char *dir, const char *file, struct error *err)
 	return fd < 0 ? error_sys(err, "resources.devices: cannot open %s", name) : fd;
 }
 
-static int apply_v1(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
+static int apply_v1(
+	const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
 {
 	static const struct plan_device_rule nothing = { false, NULL, -1, -1, NULL };
 	_cleanup_close_ int deny = -1, allow = -1;
@@ -146,7 +147,8 @@ static int apply_v1(const struct cgroup_host *host, const char *path, const stru
 /* ---- v2 ---- */
 
 enum { R_RESULT, R_CONTEXT, R_LEFT, R_TYPE, R_MAJOR, R_MINOR, R_SCRATCH };
-#define INSN(c, d, s, o, i) ((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (int16_t)(o), .imm = (i) })
+#define INSN(c, d, s, o, i)                                                                                          \
+	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (int16_t)(o), .imm = (i) })
 #define LOAD(reg, at) INSN(BPF_LDX | BPF_MEM | BPF_W, reg, R_CONTEXT, at, 0)
 #define ALU(op, reg, value) INSN(BPF_ALU64 | (op) | BPF_K, reg, 0, 0, value)
 #define COPY(to, from) INSN(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0)
@@ -263,7 +265,8 @@ static int attach(int group, int program)
 	return bpf(BPF_PROG_ATTACH, &attr);
 }
 
-static int apply_v2(const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
+static int apply_v2(
+	const struct cgroup_host *host, const char *path, const struct plan_resources *res, struct error *err)
 {
 	_cleanup_close_ int group = cgroup_open_dir(host, path), program = -1;
 	int r;

@@ -4,7 +4,8 @@
  *
  * v2: cgroup.freeze, and cgroup.events says when it is so. v1: the freezer's hierarchy, which a group is put into when
  * it is paused for the first time, not at its start: most are never paused, and one more folder per container is
- * a tenth of what its groups cost. The folder is made frozen, so processes stop as they are moved in, and multiply no more.
+ * a tenth of what its groups cost. The folder is made frozen, so processes stop as they are moved in, and multiply no
+ * more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +59,8 @@ static int freeze_v1(const char *dir, bool frozen, struct error *err)
 	char name[CGROUP_DIR_MAX + 16];
 
 	(void)snprintf(name, sizeof name, "%s/freezer.state", dir); /* fits */
-	for (long pause_ns = 20000; clock_now_ns() < deadline; pause_ns = pause_ns < 10000000 ? pause_ns * 2 : pause_ns) {
+	for (long pause_ns = 20000; clock_now_ns() < deadline;
+		pause_ns = pause_ns < 10000000 ? pause_ns * 2 : pause_ns) {
 		_cleanup_free_ char *text = NULL;
 		struct timespec t = { .tv_nsec = pause_ns };
 		int r = file_write_once(AT_FDCWD, name, wanted); /* again: it takes those that were born meanwhile */

@@ -2,8 +2,10 @@
 /*
  * Signals to a whole group, and the group's end.
  *
- * By file and not by libcgroup, because of what version 2.0.2 does: removing moves processes that are left to the parent
- * group, out of their limits, or with CGFLAG_DELETE_EMPTY_ONLY reports success although the group is still there; and it
+ * By file and not by libcgroup, because of what version 2.0.2 does: removing moves processes that are left to the
+ * parent
+ * group, out of their limits, or with CGFLAG_DELETE_EMPTY_ONLY reports success although the group is still there; and
+ * it
  * knows no cgroup.kill.
  */
 #include <dirent.h>

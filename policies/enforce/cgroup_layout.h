@@ -52,7 +52,8 @@ struct cgroup_settings {
 	unsigned hierarchies;     /* those in which a limit binds */
 };
 /* What is to be written, in the order that suits most; res passed cgroup_check(). */
-void cgroup_settings_fill(const struct cgroup_host *host, const struct plan_resources *res, struct cgroup_settings *ret);
+void cgroup_settings_fill(
+	const struct cgroup_host *host, const struct plan_resources *res, struct cgroup_settings *ret);
 void cgroup_settings_release(struct cgroup_settings *s);
 /* Writes them. Not fresh: what was there before is put back when one fails. */
 int cgroup_settings_apply(const struct cgroup_host *host, const char *path, const struct cgroup_settings *s, bool fresh,

@@ -5,7 +5,8 @@
  *
  * Theory of operation. The kernel checks some limits against each other (memory against memory and swap, quota against
  * period and burst, a cpuset against its parent), so whether an order is right depends on what was set before. We need
- * not know: a write that is refused with EINVAL or EBUSY is tried again after the others, as long as one more succeeds in
+ * not know: a write that is refused with EINVAL or EBUSY is tried again after the others, as long as one more
+ * succeeds in
  * each round. A change is all or nothing: what each file said is kept, and put back from the last to the first.
  *
  * When a resource is added: a row here, its range in ranges[] or its layout in refused[], its file in the manual page.
@@ -95,7 +96,8 @@ static void memory_v2(const struct cgroup_host *host, const struct plan_resource
 	uint64_t swap = res->memory_swap_bytes;
 
 	(void)add_limit(s, CGROUP_MEMORY, "memory_bytes", "memory.max", res->memory_bytes, "max");
-	(void)add_limit(s, CGROUP_MEMORY, "memory_reservation_bytes", "memory.low", res->memory_reservation_bytes, "max");
+	(void)add_limit(
+		s, CGROUP_MEMORY, "memory_reservation_bytes", "memory.low", res->memory_reservation_bytes, "max");
 	if (swap == UINT64_MAX) {
 		if (host->swap)
 			(void)add_limit(s, CGROUP_MEMORY, "memory_swap_bytes", "memory.swap.max", swap, "max");
@@ -116,8 +118,8 @@ static void cpu_v1(const struct plan_resources *res, struct cgroup_settings *s)
 		(void)add_number(s, CGROUP_CPU, res->cpu_shares ? "cpu_shares" : "cpu_weight", "cpu.shares",
 				shares < 2 ? 2 : shares);
 	if ((res->cpu_quota_us && res->cpu_quota_us != UINT64_MAX) || res->cpu_period_us)
-		(void)add_number(s, CGROUP_CPU, res->cpu_period_us ? "cpu_period_us" : "cpu_quota_us", "cpu.cfs_period_us",
-				period_of(res));
+		(void)add_number(s, CGROUP_CPU, res->cpu_period_us ? "cpu_period_us" : "cpu_quota_us",
+			"cpu.cfs_period_us", period_of(res));
 	(void)add_limit(s, CGROUP_CPU, "cpu_quota_us", "cpu.cfs_quota_us", res->cpu_quota_us, "-1");
 	(void)add_limit(s, CGROUP_CPU, "cpu_burst_us", "cpu.cfs_burst_us", res->cpu_burst_us, "0");
 	(void)add_limit(s, CGROUP_CPU, "cpu_realtime_period_us", "cpu.rt_period_us", res->cpu_realtime_period_us, "-1");
@@ -172,7 +174,8 @@ static void add_weights(struct cgroup_settings *s, bool v2, const struct plan_re
 	struct cgroup_setting *one;
 
 	if (res->io_weight) {
-		one = add_number(s, CGROUP_BLKIO, "io_weight", v2 ? "io.bfq.weight" : "blkio.bfq.weight", res->io_weight);
+		one = add_number(
+			s, CGROUP_BLKIO, "io_weight", v2 ? "io.bfq.weight" : "blkio.bfq.weight", res->io_weight);
 		one->other_file = xstrdup(v2 ? "io.weight" : "blkio.weight");
 		one->other_value = xasprintf("%ju", (uintmax_t)(v2 ? 1 + (res->io_weight - 10) * 9999 / 990
 						: res->io_weight));
@@ -184,7 +187,8 @@ static void add_weights(struct cgroup_settings *s, bool v2, const struct plan_re
 
 		add_device_weight(s, v2, d, "blkio.bfq.weight_device", "blkio.weight_device", d->rate);
 		if (!v2)
-			add_device_weight(s, v2, d, "blkio.leaf_weight_device", "blkio.leaf_weight_device", d->leaf_rate);
+			add_device_weight(
+				s, v2, d, "blkio.leaf_weight_device", "blkio.leaf_weight_device", d->leaf_rate);
 	}
 }
 
@@ -195,10 +199,13 @@ static void add_rates(struct cgroup_settings *s, bool v2, const struct plan_reso
 		size_t n;
 		const char *field, *file, *word;
 	} all[] = {
-		{ res->io_read_bytes, res->n_io_read_bytes, "io_read_bytes", "blkio.throttle.read_bps_device", "rbps" },
-		{ res->io_write_bytes, res->n_io_write_bytes, "io_write_bytes", "blkio.throttle.write_bps_device", "wbps" },
+		{ res->io_read_bytes, res->n_io_read_bytes, "io_read_bytes", "blkio.throttle.read_bps_device",
+			"rbps" },
+		{ res->io_write_bytes, res->n_io_write_bytes, "io_write_bytes", "blkio.throttle.write_bps_device",
+			"wbps" },
 		{ res->io_read_ops, res->n_io_read_ops, "io_read_ops", "blkio.throttle.read_iops_device", "riops" },
-		{ res->io_write_ops, res->n_io_write_ops, "io_write_ops", "blkio.throttle.write_iops_device", "wiops" },
+		{ res->io_write_ops, res->n_io_write_ops, "io_write_ops", "blkio.throttle.write_iops_device",
+			"wiops" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -410,9 +417,10 @@ static int check_layout(const struct cgroup_host *host, const struct plan_resour
 
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		if (refused[i].asked && refused[i].v2_only != v2)
-			return error_set(err, EOPNOTSUPP, "resources.%s: cannot be set: only control groups %s have it, and "
-					"this host's are %s", refused[i].field, v2 ? "v1" : "v2",
-					cgroup_layout_name(host->layout));
+			return error_set(err, EOPNOTSUPP,
+				"resources.%s: cannot be set: only control groups %s have it, and "
+				"this host's are %s",
+				refused[i].field, v2 ? "v1" : "v2", cgroup_layout_name(host->layout));
 	return 0;
 }
 
@@ -428,9 +436,11 @@ static int check_controllers(const struct cgroup_host *host, const struct plan_r
 			continue;
 		while (s.items[i].hierarchy != h || s.items[i].unlimited)
 			i++;
-		return error_set(err, EOPNOTSUPP, "resources.%s: cannot be limited: no %s control group that this user "
-				"may write to (cgroup layout: %s)", s.items[i].field,
-				cgroup_controller_name(host, (enum cgroup_hierarchy)h), cgroup_layout_name(host->layout));
+		return error_set(err, EOPNOTSUPP,
+			"resources.%s: cannot be limited: no %s control group that this user "
+			"may write to (cgroup layout: %s)",
+			s.items[i].field, cgroup_controller_name(host, (enum cgroup_hierarchy)h),
+			cgroup_layout_name(host->layout));
 	}
 	return 0;
 }
@@ -449,8 +459,8 @@ int cgroup_check(const struct cgroup_host *host, const struct plan_resources *re
 		r = check_controllers(host, res, err);
 	if (r < 0)
 		return r;
-	if (res->memory_bytes && res->memory_bytes != UINT64_MAX && res->memory_swap_bytes != UINT64_MAX && !host->swap &&
-			swap_in_use())
+	if (res->memory_bytes && res->memory_bytes != UINT64_MAX && res->memory_swap_bytes != UINT64_MAX &&
+		!host->swap && swap_in_use())
 		return error_set(err, EOPNOTSUPP, "resources.memory_bytes: this host swaps, but its kernel does not "
 				"count swap per control group: boot with swapaccount=1 or turn swap off");
 	return 0;
@@ -494,7 +504,8 @@ static int write_file(const char *dir, const char *file, const char *value)
 	return file_write_once(AT_FDCWD, name, value);
 }
 
-static int write_setting(const char *dir, const struct cgroup_setting *s, bool fresh, char **ret_undo, const char **ret_file)
+static int write_setting(
+	const char *dir, const struct cgroup_setting *s, bool fresh, char **ret_undo, const char **ret_file)
 {
 	char *undo = fresh ? NULL : undo_of(dir, s, s->file);
 	int r = write_file(dir, s->file, s->value);
@@ -517,7 +528,8 @@ static int write_setting(const char *dir, const struct cgroup_setting *s, bool f
 static int setting_error(const char *dir, const struct cgroup_setting *s, int code, struct error *err)
 {
 	if (code == -ENOENT && access(dir, F_OK) == 0)
-		return error_set(err, EOPNOTSUPP, "resources.%s: this kernel's control groups have no file %s", s->field, s->file);
+		return error_set(err, EOPNOTSUPP, "resources.%s: this kernel's control groups have no file %s",
+			s->field, s->file);
 	return error_set(err, -code, "resources.%s: cannot set %s of %s to %s: %s%s", s->field, s->file, dir, s->value,
 			strerror(-code), code == -EBUSY && s->hierarchy == CGROUP_MEMORY ?
 			": more is in use" : "");

@@ -3,7 +3,8 @@
  * Where a group's folders are, by layout; the paths that a plan may name; parents that come and go with the group.
  *
  * A parent that we made carries an extended attribute, so that whichever process removes the group, after whatever
- * crash, removes the empty parents that are ours and no others: those of an engine or an administrator stay. (systemd marks
+ * crash, removes the empty parents that are ours and no others: those of an engine or an administrator stay. (systemd
+ * marks
  * its groups the same way.)
  */
 #include <errno.h>
@@ -25,10 +26,18 @@ static const char *const marks[] = { "trusted.bivalve.made", "user.bivalve.made"
 static const struct {
 	const char *v1, *v2;
 } names[CGROUP_HIERARCHIES] = {
-	[CGROUP_MEMORY] = { "memory", "memory" }, [CGROUP_CPU] = { "cpu", "cpu" }, [CGROUP_CPUACCT] = { "cpuacct", NULL },
-	[CGROUP_PIDS] = { "pids", "pids" }, [CGROUP_FREEZER] = { "freezer", NULL }, [CGROUP_CPUSET] = { "cpuset", "cpuset" },
-	[CGROUP_DEVICES] = { "devices", NULL }, [CGROUP_BLKIO] = { "blkio", "io" }, [CGROUP_HUGETLB] = { "hugetlb", "hugetlb" },
-	[CGROUP_NET_CLS] = { "net_cls", NULL }, [CGROUP_NET_PRIO] = { "net_prio", NULL }, [CGROUP_RDMA] = { "rdma", "rdma" },
+	[CGROUP_MEMORY] = { "memory", "memory" },
+	[CGROUP_CPU] = { "cpu", "cpu" },
+	[CGROUP_CPUACCT] = { "cpuacct", NULL },
+	[CGROUP_PIDS] = { "pids", "pids" },
+	[CGROUP_FREEZER] = { "freezer", NULL },
+	[CGROUP_CPUSET] = { "cpuset", "cpuset" },
+	[CGROUP_DEVICES] = { "devices", NULL },
+	[CGROUP_BLKIO] = { "blkio", "io" },
+	[CGROUP_HUGETLB] = { "hugetlb", "hugetlb" },
+	[CGROUP_NET_CLS] = { "net_cls", NULL },
+	[CGROUP_NET_PRIO] = { "net_prio", NULL },
+	[CGROUP_RDMA] = { "rdma", "rdma" },
 };
 
 const char *cgroup_controller_name(const struct cgroup_host *host, enum cgroup_hierarchy h)
@@ -40,7 +49,8 @@ enum cgroup_hierarchy cgroup_controller_hierarchy(const char *name, size_t len)
 {
 	unsigned h = 0;
 
-	while (h < CGROUP_HIERARCHIES && !(names[h].v2 && strlen(names[h].v2) == len && !strncmp(names[h].v2, name, len)))
+	while (h < CGROUP_HIERARCHIES &&
+		!(names[h].v2 && strlen(names[h].v2) == len && !strncmp(names[h].v2, name, len)))
 		h++;
 	return (enum cgroup_hierarchy)h;
 }
@@ -149,7 +159,8 @@ int cgroup_path_check(const char *path, struct error *err)
 		if ((n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.') || n > 255)
 			return error_set(err, EINVAL, "cgroup: %s: a component is \".\", \"..\" or too long", path);
 		if (!part[n])
-			return path[strspn(path, "/")] ? 0 : error_set(err, EINVAL, "cgroup: %s: the root itself", path);
+			return path[strspn(path, "/")] ? 0
+						       : error_set(err, EINVAL, "cgroup: %s: the root itself", path);
 	}
 }
 

@@ -35,13 +35,15 @@ static uint64_t line_of(const struct cgroup_host *host, const char *path, enum c
 }
 
 /* v1 counts the sum to the nanosecond, but which part of it was the kernel's by clock ticks only. */
-static void read_cpuacct(const struct cgroup_host *host, const char *path, uint64_t *ret_user_us, uint64_t *ret_system_us)
+static void read_cpuacct(
+	const struct cgroup_host *host, const char *path, uint64_t *ret_user_us, uint64_t *ret_system_us)
 {
 	uint64_t total = number_of(host, path, CGROUP_CPUACCT, "cpuacct.usage") / 1000;
 	uint64_t user = total ? number_of(host, path, CGROUP_CPUACCT, "cpuacct.usage_user") : 0;
 	uint64_t system = total ? number_of(host, path, CGROUP_CPUACCT, "cpuacct.usage_sys") : 0;
 
-	*ret_system_us = user + system ? (uint64_t)((double)total * (double)system / ((double)user + (double)system)) : 0;
+	*ret_system_us =
+		user + system ? (uint64_t)((double)total * (double)system / ((double)user + (double)system)) : 0;
 	*ret_user_us = total - *ret_system_us;
 }
 
@@ -71,7 +73,8 @@ static void measure_cpu(const struct cgroup_host *host, const char *path, struct
 	if (text) {
 		s->throttle_periods = cgroup_find_u64(text, "nr_periods");
 		s->throttled_periods = cgroup_find_u64(text, "nr_throttled");
-		s->throttled_us = v2 ? cgroup_find_u64(text, "throttled_usec") : cgroup_find_u64(text, "throttled_time") / 1000;
+		s->throttled_us =
+			v2 ? cgroup_find_u64(text, "throttled_usec") : cgroup_find_u64(text, "throttled_time") / 1000;
 	}
 	if (!v2) {
 		read_cpuacct(host, path, &s->cpu_user_us, &s->cpu_system_us);
@@ -85,7 +88,8 @@ static void measure_cpu(const struct cgroup_host *host, const char *path, struct
 
 static void read_pairs(const char *text, struct stats *s)
 {
-	for (const char *line = text; *line && s->n_memory < MAX_LINES; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (const char *line = text; *line && s->n_memory < MAX_LINES;
+		line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t len = strcspn(line, " \n");
 
 		if (line[len] != ' ' || len == 0)
@@ -111,8 +115,10 @@ static void measure_memory(const struct cgroup_host *host, const char *path, str
 	read_pairs(text, s);
 	s->memory_bytes = number_of(host, path, CGROUP_MEMORY, v2 ? "memory.current" : "memory.usage_in_bytes");
 	s->memory_peak_bytes = number_of(host, path, CGROUP_MEMORY, v2 ? "memory.peak" : "memory.max_usage_in_bytes");
-	s->memory_limit_bytes = limit_v1(number_of(host, path, CGROUP_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes"));
-	s->swap_bytes = number_of(host, path, CGROUP_MEMORY, v2 ? "memory.swap.current" : "memory.memsw.usage_in_bytes");
+	s->memory_limit_bytes =
+		limit_v1(number_of(host, path, CGROUP_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes"));
+	s->swap_bytes =
+		number_of(host, path, CGROUP_MEMORY, v2 ? "memory.swap.current" : "memory.memsw.usage_in_bytes");
 	s->swap_limit_bytes = limit_v1(number_of(host, path, CGROUP_MEMORY, v2 ? "memory.swap.max" :
 			"memory.memsw.limit_in_bytes"));
 	s->memory_failures = v2 ? line_of(host, path, CGROUP_MEMORY, "memory.events", "max") :

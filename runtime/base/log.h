@@ -8,7 +8,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 
 void log_set_level(enum log_level level);
 /*
- * Beside standard error, lines are appended to fd (kept open, CLOEXEC), each as one object {"level","msg","time"} or, not
+ * Beside standard error, lines are appended to fd (kept open, CLOEXEC), each as one object {"level","msg","time"} or,
+ * not
  * json, as `time=… level=… msg=…`: what container engines read back from their runtimes. -1: no longer.
  */
 void log_set_file(int fd, bool json);

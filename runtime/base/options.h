@@ -9,7 +9,8 @@
 
 /*
  * Command-line options as a table: parsed, and printed by --help, from the same rows. Accepted: --name VALUE,
- * --name=VALUE, -x VALUE, -xVALUE, bundled flags (-it), --flag=true and --flag=false. The first other word ends the options ("--" too).
+ * --name=VALUE, -x VALUE, -xVALUE, bundled flags (-it), --flag=true and --flag=false. The first other word ends the
+ * options ("--" too).
  */
 enum option_kind {
 	OPTION_FLAG,   /* bool: set to true, or to what follows the '=' */

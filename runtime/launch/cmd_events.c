@@ -117,7 +117,8 @@ static int print_event(const char *type, const struct verb_target *t, const stru
 	json_end(w);
 	text = json_writer_finish(w, NULL);
 	puts(text);
-	return fflush(stdout) < 0 ? error_sys(err, "cannot write to standard output") : 0; /* a reader waits for lines */
+	/* a reader waits for lines */
+	return fflush(stdout) < 0 ? error_sys(err, "cannot write to standard output") : 0;
 }
 
 struct looking {
@@ -196,7 +197,8 @@ int cmd_events(int argc, char **argv, struct error *err)
 	bool once = false;
 	const struct option_row rows[] = {
 		{ 0, "stats", OPTION_FLAG, &once, NULL, "print the figures once", NULL },
-		{ 0, "interval", OPTION_PARSED, &interval_us, "TIME", "between two lines of figures (5s)", parse_interval },
+		{ 0, "interval", OPTION_PARSED, &interval_us, "TIME", "between two lines of figures (5s)",
+			parse_interval },
 		{ 0 },
 	};
 	int at, r = verb_parse(rows, argc, argv, "events [OPTIONS] ID", 1, 1, &at, err);

@@ -57,13 +57,16 @@ static int exec_parse(int argc, char **argv, struct exec_options *o, struct erro
 		{ 'c', "cap", OPTION_LIST, &o->caps, "NAME", "one more capability", NULL },
 		{ 'd', "detach", OPTION_FLAG, &o->detach, NULL, "return once it runs", NULL },
 		{ 0, "pid-file", OPTION_STRING, &o->pid_file, "FILE", "where its pid is written", NULL },
-		{ 0, "console-socket", OPTION_STRING, &o->console_socket, "PATH", "unix socket that gets the terminal", NULL },
-		{ 0, "no-new-privs", OPTION_FLAG, &o->no_new_privs, NULL, "no more privilege by set-user-id programs", NULL },
+		{ 0, "console-socket", OPTION_STRING, &o->console_socket, "PATH",
+			"unix socket that gets the terminal", NULL },
+		{ 0, "no-new-privs", OPTION_FLAG, &o->no_new_privs, NULL, "no more privilege by set-user-id programs",
+			NULL },
 		{ 0, "apparmor", OPTION_STRING, &o->apparmor, "PROFILE", "AppArmor profile", NULL },
 		{ 0, "process-label", OPTION_STRING, &o->label, "LABEL", "SELinux label", NULL },
 		{ 0, "cgroup", OPTION_STRING, &o->cgroup, "PATH", "control group below the instance's", NULL },
 		{ 0, "sub-cgroup", OPTION_STRING, &subcgroup, "PATH", "the same", NULL },
-		{ 0, "preserve-fds", OPTION_PARSED, &o->preserve_fds, "N", "hand on N descriptors, from 3", verb_parse_uint },
+		{ 0, "preserve-fds", OPTION_PARSED, &o->preserve_fds, "N", "hand on N descriptors, from 3",
+			verb_parse_uint },
 		{ 0, "ignore-paused", OPTION_FLAG, &o->ignore_paused, NULL, "also in a paused one: it waits", NULL },
 		{ 0 },
 	};
@@ -315,7 +318,8 @@ static int in_foreground(struct session *s)
 
 /*
  * Until it runs, or is known not to: its pid file must not name a process that never was. "exec" is said just before
- * execve(2). In a container the socket's end follows when that worked; a microVM's stays open as long as the process lives,
+ * execve(2). In a container the socket's end follows when that worked; a microVM's stays open as long as the process
+ * lives,
  * so that an error is waited for, not for ever.
  */
 static int in_background(const struct exec_options *o, struct session *s, struct error *err)

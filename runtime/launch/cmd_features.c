@@ -3,7 +3,8 @@
  * `bivalve features`: what this build does, in the shape of the runtime specification (features.md), and what the two
  * shells find on this host, in members of their own ("container", "vm").
  *
- * The specification's part is about the program, not about the host. Its lists say what is enforced or mounted as asked;
+ * The specification's part is about the program, not about the host. Its lists say what is enforced or mounted as
+ * asked;
  * what is refused by name is not in them.
  */
 #include <errno.h>
@@ -15,11 +16,12 @@
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/version.h"
 
-static const char *const mount_options[] = { "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec",
-	"idmap", "noatime", "nodev", "nodiratime", "noexec", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private",
-	"ratime", "rbind", "rdev", "rdiratime", "relatime", "rexec", "ridmap", "rnoatime", "rnodev", "rnodiratime", "rnoexec",
-	"rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rslave", "rstrictatime", "rsuid", "rsymfollow",
-	"rw", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", NULL };
+static const char *const mount_options[] = { "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync",
+	"exec", "idmap", "noatime", "nodev", "nodiratime", "noexec", "norelatime", "nostrictatime", "nosuid",
+	"nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime", "relatime", "rexec", "ridmap", "rnoatime",
+	"rnodev", "rnodiratime", "rnoexec", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw",
+	"rslave", "rstrictatime", "rsuid", "rsymfollow", "rw", "slave", "strictatime", "suid", "symfollow", "sync",
+	"tmpcopyup", NULL };
 static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts", NULL };
 static const char *const actions[] = { "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
 	"SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP", NULL };

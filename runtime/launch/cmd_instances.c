@@ -85,9 +85,12 @@ static int print_one(struct verb_target *t, void *context, struct error *err)
 	else if (l->quiet)
 		printf("%s\n", t->in.id);
 	else /* what has no bundle has an image */
-		printf("%-20s %-8" PRIu64 " %-9s %s%-30s %-30s %-8s %s\n", t->in.id, pid, instance_status_name(t->status),
-				t->in.bundle ? "" : "image:", t->in.bundle ? t->in.bundle : t->in.image ? t->in.image : "",
-				created, owner, t->in.backend);
+		printf("%-20s %-8" PRIu64 " %-9s %s%-30s %-30s %-8s %s\n", t->in.id, pid,
+			instance_status_name(t->status), t->in.bundle ? "" : "image:",
+			t->in.bundle  ? t->in.bundle
+			: t->in.image ? t->in.image
+				      : "",
+			created, owner, t->in.backend);
 	return 0;
 }
 
@@ -114,7 +117,8 @@ int cmd_list(int argc, char **argv, struct error *err)
 		l.w = json_writer_new(false);
 		json_begin_array(l.w, NULL);
 	} else if (!l.quiet) {
-		printf("%-20s %-8s %-9s %-30s %-30s %-8s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER", "SHELL");
+		printf("%-20s %-8s %-9s %-30s %-30s %-8s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER",
+			"SHELL");
 	}
 	r = each_instance(NULL, print_one, &l, err);
 	if (!l.w)

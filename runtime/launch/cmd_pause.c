@@ -18,9 +18,11 @@ static int freeze(int argc, char **argv, bool pause, struct error *err)
 	if (r < 0)
 		return r;
 	if (pause && t.status != INSTANCE_RUNNING && t.status != INSTANCE_CREATED)
-		return error_set(err, EINVAL, "container not running: %s is %s", t.in.id, instance_status_name(t.status));
+		return error_set(
+			err, EINVAL, "container not running: %s is %s", t.in.id, instance_status_name(t.status));
 	if (!pause && t.status != INSTANCE_PAUSED)
-		return error_set(err, EINVAL, "container not paused: %s is %s", t.in.id, instance_status_name(t.status));
+		return error_set(
+			err, EINVAL, "container not paused: %s is %s", t.in.id, instance_status_name(t.status));
 	operation = pause ? t.backend->pause : t.backend->resume;
 	if (!operation)
 		return error_set(err, EOPNOTSUPP, "%s: the shell %s cannot do that", argv[0], t.in.backend);

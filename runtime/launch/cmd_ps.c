@@ -19,8 +19,8 @@ static void print_row(const struct backend_process *p)
 
 	if (start && gmtime_r(&start, &tm))
 		(void)strftime(since, sizeof since, "%H:%M", &tm); /* fits */
-	printf("%-8" PRIu64 " %7" PRIu64 " %7" PRIu64 " %2d %5s %-8s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " ", p->uid,
-			p->pid, p->parent, 0, since, "?", seconds / 3600, seconds / 60 % 60, seconds % 60);
+	printf("%-8" PRIu64 " %7" PRIu64 " %7" PRIu64 " %2d %5s %-8s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " ",
+		p->uid, p->pid, p->parent, 0, since, "?", seconds / 3600, seconds / 60 % 60, seconds % 60);
 	for (const char *c = p->command ? p->command : ""; *c; c++) /* the workload chose it: no escapes of its own */
 		putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
 	putchar('\n');

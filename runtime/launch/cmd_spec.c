@@ -18,7 +18,8 @@ int cmd_spec(int argc, char **argv, struct error *err)
 	const char *bundle = ".";
 	bool rootless = false;
 	const struct option_row rows[] = {
-		{ 'b', "bundle", OPTION_STRING, &bundle, "DIR", "where config.json is written (the current folder)", NULL },
+		{ 'b', "bundle", OPTION_STRING, &bundle, "DIR", "where config.json is written (the current folder)",
+			NULL },
 		{ 0, "rootless", OPTION_FLAG, &rootless, NULL, "for a user without privilege", NULL },
 		{ 0 },
 	};

@@ -13,7 +13,8 @@ static int check_status(const struct verb_target *t, struct error *err)
 		return 0;
 	if (t->status == INSTANCE_STOPPED)
 		return error_set(err, EINVAL, "cannot start a container that has stopped: %s", t->in.id);
-	return error_set(err, EINVAL, "cannot start a container that is %s: %s", instance_status_name(t->status), t->in.id);
+	return error_set(
+		err, EINVAL, "cannot start a container that is %s: %s", instance_status_name(t->status), t->in.id);
 }
 
 int cmd_start(int argc, char **argv, struct error *err)

@@ -2,7 +2,8 @@
 /*
  * `bivalve update`: new limits for a running instance.
  *
- * The flags are written down as a resources object of the specification and read like one of --resources: what -1 means,
+ * The flags are written down as a resources object of the specification and read like one of --resources: what -1
+ * means,
  * and which key makes which limit, is decided in one place (runtime/oci). Numbers are taken from the words as they are.
  */
 #include <errno.h>
@@ -29,7 +30,8 @@ static const struct {
 	enum kind kind;
 } flags[] = {
 	{ "memory", "SIZE", "memory", MEMORY, "limit", BYTES },
-	{ "memory-reservation", "SIZE", "memory that is left to it when the host is short", MEMORY, "reservation", BYTES },
+	{ "memory-reservation", "SIZE", "memory that is left to it when the host is short", MEMORY, "reservation",
+		BYTES },
 	{ "memory-swap", "SIZE", "memory and swap together; -1: not limited", MEMORY, "swap", BYTES },
 	{ "kernel-memory", "SIZE", "of the kernel's memory (obsolete)", MEMORY, "kernel", BYTES },
 	{ "kernel-memory-tcp", "SIZE", "of the kernel's TCP buffers (v1)", MEMORY, "kernelTCP", BYTES },
@@ -136,8 +138,8 @@ int cmd_update(int argc, char **argv, struct error *err)
 	_cleanup_target_ struct verb_target t = VERB_TARGET_NONE;
 	const char *values[FLAGS] = { NULL }, *path = NULL, *cache = NULL, *bandwidth = NULL;
 	struct option_row rows[FLAGS + 4] = {
-		{ 'r', "resources", OPTION_STRING, &path, "FILE", "a resources object as in config.json; -: standard input",
-			NULL },
+		{ 'r', "resources", OPTION_STRING, &path, "FILE",
+			"a resources object as in config.json; -: standard input", NULL },
 		{ 0, "l3-cache-schema", OPTION_STRING, &cache, "TEXT", "not supported: Intel RDT", NULL },
 		{ 0, "mem-bw-schema", OPTION_STRING, &bandwidth, "TEXT", "not supported: Intel RDT", NULL },
 	};

@@ -2,7 +2,8 @@
 /*
  * From a bundle to a created instance, for `create` and `run --detach`.
  *
- * Theory of operation. A created instance outlives us: nobody supervises it. So each step is on disk before the next one
+ * Theory of operation. A created instance outlives us: nobody supervises it. So each step is on disk before the next
+ * one
  * makes what would outlive a crash, and whatever is on disk can be undone by `delete`:
  *
  *   plan        reads bundle and host; makes nothing
@@ -16,7 +17,8 @@
  *   console     the terminal's master goes to --console-socket
  *   pid file    last: who waits for it may use the instance
  *
- * Killed between any two of them, a folder is left whose state is "creating" with nobody at its lock, or a whole created
+ * Killed between any two of them, a folder is left whose state is "creating" with nobody at its lock, or a whole
+ * created
  * instance: `delete --force`, or the next create of that name, undoes it (sweep.c).
  */
 #include <errno.h>
@@ -55,12 +57,17 @@ int create_parse(int argc, char **argv, bool run, struct create_options *o, stru
 		{ 0, "keep", OPTION_FLAG, &o->keep, NULL, "leave it, stopped, when it has ended", NULL },
 		{ 0, "no-subreaper", OPTION_FLAG, &o->no_subreaper, NULL, "taken, without effect", NULL },
 		{ 'b', "bundle", OPTION_STRING, &o->bundle, "DIR", "the bundle (the current folder)", NULL },
-		{ 'f', "config", OPTION_STRING, &o->config, "FILE", "the configuration (config.json in the bundle)", NULL },
-		{ 0, "console-socket", OPTION_STRING, &o->console_socket, "PATH", "unix socket that gets the terminal", NULL },
+		{ 'f', "config", OPTION_STRING, &o->config, "FILE", "the configuration (config.json in the bundle)",
+			NULL },
+		{ 0, "console-socket", OPTION_STRING, &o->console_socket, "PATH",
+			"unix socket that gets the terminal", NULL },
 		{ 0, "pid-file", OPTION_STRING, &o->pid_file, "FILE", "where its pid is written", NULL },
-		{ 0, "no-pivot", OPTION_FLAG, &o->no_pivot, NULL, "change the root by moving it: for a host on a ramdisk", NULL },
-		{ 0, "no-new-keyring", OPTION_FLAG, &o->no_new_keyring, NULL, "keep the caller's session keyring", NULL },
-		{ 0, "preserve-fds", OPTION_PARSED, &o->preserve_fds, "N", "hand on N descriptors, from 3", verb_parse_uint },
+		{ 0, "no-pivot", OPTION_FLAG, &o->no_pivot, NULL,
+			"change the root by moving it: for a host on a ramdisk", NULL },
+		{ 0, "no-new-keyring", OPTION_FLAG, &o->no_new_keyring, NULL, "keep the caller's session keyring",
+			NULL },
+		{ 0, "preserve-fds", OPTION_PARSED, &o->preserve_fds, "N", "hand on N descriptors, from 3",
+			verb_parse_uint },
 		{ 0 },
 	};
 	/* create takes --no-subreaper too: engines pass the same words to both */
@@ -126,7 +133,8 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 	int r;
 
 	if (manager && !strcmp(manager, "disabled"))
-		return error_set(err, EOPNOTSUPP, "--cgroup-manager disabled: not supported: an instance is ended by its group");
+		return error_set(err, EOPNOTSUPP,
+			"--cgroup-manager disabled: not supported: an instance is ended by its group");
 	if (!bundle)
 		return error_sys(err, "--bundle %s", o->bundle ? o->bundle : ".");
 	r = oci_spec_plan(&request, ret, err);
@@ -178,7 +186,8 @@ int create_pid_file(const char *path, uint64_t pid, struct error *err)
 
 	if (!path)
 		return 0;
-	return file_write_atomic(AT_FDCWD, path, text, (size_t)len, 0644, err) < 0 ? error_prefix(err, "--pid-file") : 0;
+	return file_write_atomic(AT_FDCWD, path, text, (size_t)len, 0644, err) < 0 ? error_prefix(err, "--pid-file")
+										   : 0;
 }
 
 int create_send_console(const char *path, int master, struct error *err)
@@ -194,7 +203,8 @@ int create_send_console(const char *path, int master, struct error *err)
 	if (sock < 0 || dir < 0)
 		return error_sys(err, "--console-socket %s", path);
 	n = snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", dir);
-	if (connect(sock, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1)) < 0)
+	if (connect(sock, (struct sockaddr *)&to,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1)) < 0)
 		return error_sys(err, "--console-socket %s", path);
 	r = fd_send(sock, name, sizeof name - 1, &master, 1);
 	return r < 0 ? error_set(err, -r, "--console-socket %s: %s", path, strerror(-r)) : 0;
@@ -261,7 +271,8 @@ int create_start(const struct backend *backend, struct instance *in, const struc
 	r = instance_save(in, err);
 	if (r < 0)
 		return r;
-	state = instance_oci_state(in, INSTANCE_RUNNING, false); /* it may have ended already: the hook hears of its start */
+	/* it may have ended already: the hook hears of its start */
+	state = instance_oci_state(in, INSTANCE_RUNNING, false);
 	if (hooks_run(plan, HOOK_POSTSTART, state, &hook) < 0) /* "MUST log a warning, but … continue" */
 		log_line(LOG_LEVEL_WARNING, "%s: %s", in->id, hook.message);
 	return 0;

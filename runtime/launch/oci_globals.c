@@ -2,7 +2,8 @@
 /*
  * The options before the verb. A new one: a row here, a line in docs/oci.md, a test in tests/integration/state.bats.
  *
- * What cannot be done is refused by name. Flags that only tune the peer's own implementation (--criu, the manager's name
+ * What cannot be done is refused by name. Flags that only tune the peer's own implementation (--criu, the manager's
+ * name
  * where there is just one) are taken and have no effect: engines pass them without asking.
  */
 #include <errno.h>

@@ -8,7 +8,8 @@
 /* What the verbs on an existing instance share. */
 
 /*
- * Parses a verb's options and its words: at least min, at most max (0: any number). words is the usage after "bivalve ".
+ * Parses a verb's options and its words: at least min, at most max (0: any number). words is the usage after "bivalve
+ * ".
  * Returns 0 with *ret_first the index of the first word, 1 when help was asked for and printed, or -EINVAL.
  */
 int verb_parse(const struct option_row *rows, int argc, char **argv, const char *words, int min, int max,

@@ -21,7 +21,8 @@ struct supervise_io {
 /*
  * Runs a checked plan from an empty instance to a removed one: folder, create, start, watch (signals are forwarded,
  * time limit, terminal), account, delete. The report is complete at the end, also after a failure.
- * A plan of a bundle also runs its hooks poststart and poststop, and its plan.json lies beside state.json while it runs.
+ * A plan of a bundle also runs its hooks poststart and poststop, and its plan.json lies beside state.json while it
+ * runs.
  * Returns the exit status (124 to 127 for the cases of commands.h), or -errno if nothing was started.
  */
 int supervise_run(const struct backend *backend, const struct plan *plan, struct supervise_io *io,

@@ -83,7 +83,8 @@ static void run_poststop(const struct instance *in, const struct plan *plan)
 }
 
 /*
- * Undoes what in names and removes the folder, then the hooks poststop. The caller holds the lock, or means to break in.
+ * Undoes what in names and removes the folder, then the hooks poststop. The caller holds the lock, or means to break
+ * in.
  * What cannot be read is not there to be undone: create writes before it makes.
  */
 static int undo(int run_fd, const struct instance *in, bool hooks, struct error *err)
@@ -236,7 +237,8 @@ int instance_remove(const char *run_dir, const char *id, bool force, struct erro
 		return r < 0 || force ? r : error_set(err, ENOENT, "container \"%s\" does not exist", id);
 	}
 	status = !in.detached && !held ? INSTANCE_STOPPED : instance_status_now(&in);
-	/* What waits for its start has run nothing yet, and goes: as crun and runc have it, and their clients count on. */
+	/* What waits for its start has run nothing yet, and goes: as crun and runc
+	 * have it, and their clients count on. */
 	if (!force && (held || (status != INSTANCE_STOPPED && !(in.detached && status == INSTANCE_CREATED))))
 		r = error_set(err, EBUSY, "cannot delete container %s that is not stopped: %s", id,
 				instance_status_name(status));

@@ -18,7 +18,8 @@
  */
 int instance_claim(const char *run_dir, const char *id, int *ret_lock_fd, struct error *err);
 /*
- * Loads an instance for a verb. change: of a detached one the folder is locked (*ret_lock, the caller's to close), so that
+ * Loads an instance for a verb. change: of a detached one the folder is locked (*ret_lock, the caller's to close), so
+ * that
  * verbs that change it come one after the other; a supervised one has its launcher's lock, and changes of it are single
  * writes. -ENOENT: `container "ID" does not exist`. On failure ret is empty.
  */
@@ -27,11 +28,13 @@ int instance_open(const char *run_dir, const char *id, bool change, struct insta
 /* Is somebody holding it? */
 bool instance_is_held(const char *run_dir, const char *id);
 /*
- * Removes one instance with all that state.json names, and runs its hooks poststop. force: also one that is not stopped,
+ * Removes one instance with all that state.json names, and runs its hooks poststop. force: also one that is not
+ * stopped,
  * which it ends. -ENOENT: there is none.
  */
 int instance_remove(const char *run_dir, const char *id, bool force, struct error *err);
-/* Removes every instance that nobody holds and that is not detached. Failures are left for the next time. Returns how many were removed. */
+/* Removes every instance that nobody holds and that is not detached. Failures are left for the next time. Returns
+ * how many were removed. */
 int instance_sweep(const char *run_dir);
 
 #endif

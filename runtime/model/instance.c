@@ -179,7 +179,8 @@ static bool is_zombie(uint64_t pid)
 	return after && (after[1] == ' ') && (after[2] == 'Z' || after[2] == 'X');
 }
 
-/* Whether somebody still waits for the start. A start that was killed half-way may not have written down that it went. */
+/* Whether somebody still waits for the start. A start that was killed half-way
+ * may not have written down that it went. */
 static bool waits_for_start(const struct instance *in)
 {
 	_cleanup_free_ char *path = xasprintf("%s/" INSTANCE_START_FIFO, in->dir);

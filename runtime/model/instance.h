@@ -36,7 +36,8 @@ struct instance {
 	struct instance_live {
 		int pidfd;            /* of pid */
 		int event_fd;         /* SOCK_SEQPACKET: struct backend_event from the workload's side, backend.h */
-		int start_fd;         /* one byte written: go; closed unwritten: never start. -1 if detached: see <dir>/start */
+		/* one byte written: go; closed unwritten: never start. -1 if detached: see <dir>/start */
+		int start_fd;
 		int console_fd;       /* the pseudo-terminal's master, if the plan has a terminal */
 	} live;
 };
@@ -52,12 +53,14 @@ int instance_save(const struct instance *in, struct error *err);
 /* Removes <dir> with all in it: cheap for the usual files. */
 int instance_remove_files(const struct instance *in, struct error *err);
 /*
- * Reads <run_dir>/<id>/state.json. -ENOENT: no such instance. One that is supervised is noted as creating, once, and runs
+ * Reads <run_dir>/<id>/state.json. -ENOENT: no such instance. One that is supervised is noted as creating, once, and
+ * runs
  * from when its plan lies beside: a file less to write.
  */
 int instance_load(const char *run_dir, const char *id, struct instance *ret, struct error *err);
 /*
- * A detached instance waits for its start in a FIFO, <dir>/start: whoever writes a byte starts it. The waiting side holds
+ * A detached instance waits for its start in a FIFO, <dir>/start: whoever writes a byte starts it. The waiting side
+ * holds
  * it open for reading and writing, so it sees no end of file; opening it for writing without blocking gives ENXIO when
  * that side is gone.
  */
@@ -70,7 +73,8 @@ int instance_write_fifo(const struct instance *in, struct error *err);
 int instance_save_plan(const struct instance *in, const struct plan *plan, struct error *err);
 int instance_load_plan(const struct instance *in, struct plan *ret, struct error *err);
 /*
- * As now: what state.json says, but STOPPED once its process is gone or a zombie, and RUNNING when a created one does not
+ * As now: what state.json says, but STOPPED once its process is gone or a zombie, and RUNNING when a created one does
+ * not
  * wait for its start any more.
  */
 enum instance_status instance_status_now(const struct instance *in);

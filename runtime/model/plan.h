@@ -86,12 +86,15 @@ struct plan_id_map {
 
 struct plan_mount {
 	char *destination;       /* absolute, in the root; missing directories are made */
-	char *type;              /* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup"; others as the kernel has */
+	/* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup"; others as the kernel has */
+	char *type;
 	char *source;            /* bind: an absolute path of the host */
-	/* mount(8) words: ro nosuid nodev noexec, propagation (rslave), recursive ones (rro), idmap ridmap tmpcopyup, or
+	/* mount(8) words: ro nosuid nodev noexec, propagation (rslave), recursive ones (rro), idmap ridmap tmpcopyup,
+	 * or
 	 * the file system's own (size=…, mode=…) */
 	char **options;
-	struct plan_id_map *uid_maps, *gid_maps; /* of an idmapped mount; none: those of the plan, if "idmap" is an option */
+	/* of an idmapped mount; none: those of the plan, if "idmap" is an option */
+	struct plan_id_map *uid_maps, *gid_maps;
 	size_t n_uid_maps, n_gid_maps;
 };
 
@@ -105,7 +108,8 @@ struct plan_device {
 struct plan_root {
 	char *image;             /* the name as the user wrote it */
 	char *digest;            /* "sha256:…" of the image's manifest */
-	char *path;              /* a directory that is the root itself, written to directly; no lowers, no disk, no upper */
+	/* a directory that is the root itself, written to directly; no lowers, no disk, no upper */
+	char *path;
 	char **lowers;           /* directories of this host (or guest), lowest layer first */
 	char *disk;              /* the EROFS disk with the same content, for the VM; NULL for the container */
 	uint64_t upper_bytes;    /* size of the tmpfs that takes the writes; 0: half the memory, as tmpfs does */
@@ -144,7 +148,8 @@ struct plan_net_priority {
 
 struct plan_resources { /* bound by cgroups; runtime-spec config-linux.md "Control groups" */
 	uint64_t memory_bytes;   /* UINT64_MAX: explicitly unlimited */
-	uint64_t memory_swap_bytes; /* memory and swap together; 0: as memory_bytes, no swap; UINT64_MAX: swap is not limited */
+	/* memory and swap together; 0: as memory_bytes, no swap; UINT64_MAX: swap is not limited */
+	uint64_t memory_swap_bytes;
 	uint64_t memory_reservation_bytes;
 	uint64_t memory_kernel_bytes, memory_kernel_tcp_bytes; /* v1 */
 	uint64_t memory_swappiness; /* with the next */
@@ -167,7 +172,8 @@ struct plan_resources { /* bound by cgroups; runtime-spec config-linux.md "Contr
 	size_t n_net_priorities;
 	struct plan_rdma_limit *rdma;
 	size_t n_rdma;
-	struct plan_device_rule *devices; /* none: every device; else what is not allowed is refused, bar the usual nodes */
+	/* none: every device; else what is not allowed is refused, bar the usual nodes */
+	struct plan_device_rule *devices;
 	size_t n_devices;
 	struct plan_pair *unified; /* v2 files and what is written to them */
 	size_t n_unified;
@@ -228,7 +234,8 @@ struct plan {
 	size_t n_devices;
 	struct plan_id_map *uid_maps, *gid_maps; /* with PLAN_NS(USER) */
 	size_t n_uid_maps, n_gid_maps;
-	bool mounts_exact;       /* mounts are all there is: no /proc, /dev, /sys of ours; device nodes only in a tmpfs /dev */
+	/* mounts are all there is: no /proc, /dev, /sys of ours; device nodes only in a tmpfs /dev */
+	bool mounts_exact;
 	char *mount_label;       /* SELinux context of tmpfs and the like; NULL: none */
 	char **masked_paths, **readonly_paths;
 	struct plan_pair *sysctls;

@@ -242,7 +242,8 @@ int spec_seccomp(const struct spec *s, const struct json *j, const struct spec_r
 		r = compile(s, j, plan);
 	if (r < 0)
 		return r;
-	/* The kernel takes this flag only with a listener. One that no rule notifies still gets its descriptor, as crun's. */
+	/* The kernel takes this flag only with a listener. One that no rule notifies
+	 * still gets its descriptor, as crun's. */
 	if (!plan->seccomp_listener)
 		plan->seccomp_flags &= ~(uint64_t)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 	return 0;

@@ -11,33 +11,48 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CONFIG(members) "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"process\":{\"cwd\":\"/\",\"args\":[\"a\"]}," \
-	members "}"
+#define CONFIG(members)                                                                                              \
+	"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"r\"},\"process\":{\"cwd\":\"/\",\"args\":[\"a\"]}," members  \
+	"}"
 #define LINUX(members) CONFIG("\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"ipc\"}]," members "}")
 
 const char *const fuzz_seeds[] = {
-	"0" CONFIG("\"hostname\":\"h\",\"annotations\":{\"org.bivalve.backend\":\"vm\",\"org.bivalve.vm.memory\":\"64m\","
-		"\"org.bivalve.vm.vcpus\":\"2\"},\"linux\":{\"namespaces\":[{\"type\":\"uts\"},{\"type\":\"pid\",\"path\":\"/p\"}]}"),
-	"0" CONFIG("\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"ro\"]},{\"destination\":\"b\",\"source\":"
-		"\"s\",\"options\":[\"rbind\"],\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":2}],\"gidMappings\":"
-		"[{\"containerID\":0,\"hostID\":1,\"size\":2}]}]"),
-	"0" CONFIG("\"hooks\":{\"prestart\":[{\"path\":\"/h\",\"args\":[\"h\"],\"env\":[\"A=b\"],\"timeout\":3}],\"poststop\":[]}"),
-	"0" LINUX("\"uidMappings\":[],\"sysctl\":{\"kernel.sem\":\"1\"},\"maskedPaths\":[\"/a\"],\"readonlyPaths\":[\"/b\"],"
-		"\"cgroupsPath\":\"a/b:c\",\"rootfsPropagation\":\"rslave\",\"personality\":{\"domain\":\"LINUX32\"}"),
-	"1" LINUX("\"cgroupsPath\":\"a-b.slice:p:n\",\"devices\":[{\"type\":\"c\",\"path\":\"/d\",\"major\":1,\"minor\":3,"
-		"\"fileMode\":438,\"uid\":0,\"gid\":5}]"),
-	"0" LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"architectures\":[\"SCMP_ARCH_X86\"],"
-		"\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"syscalls\":[{\"names\":[\"read\",\"socket\"],\"action\":\"SCMP_ACT_ALLOW\","
-		"\"args\":[{\"index\":0,\"value\":18446744073709551615,\"valueTwo\":0,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
-	"2{\"cwd\":\"/\",\"args\":[\"sh\"],\"env\":[\"A=b\"],\"terminal\":true,\"consoleSize\":{\"height\":2,\"width\":3},\"user\":"
-		"{\"uid\":1,\"gid\":2,\"umask\":18,\"additionalGids\":[5,6]},\"capabilities\":{\"bounding\":[\"CAP_KILL\"]},"
-		"\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"soft\":1,\"hard\":2}],\"oomScoreAdj\":-5,\"scheduler\":{\"policy\":"
-		"\"SCHED_OTHER\",\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\"}}",
-	"3{\"memory\":{\"limit\":-1,\"swap\":5,\"swappiness\":3},\"cpu\":{\"quota\":-1,\"period\":9,\"cpus\":\"0-1\"},\"pids\":"
-		"{\"limit\":3},\"blockIO\":{\"weight\":10,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":9}]},"
-		"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":1}],\"network\":{\"classID\":1,\"priorities\":[{\"name\":\"e\","
-		"\"priority\":2}]},\"rdma\":{\"mlx\":{\"hcaHandles\":2}},\"unified\":{\"memory.high\":\"1\"},\"devices\":"
-		"[{\"allow\":true,\"type\":\"c\",\"major\":1,\"access\":\"rw\"}]}",
+	"0" CONFIG("\"hostname\":\"h\",\"annotations\":{\"org.bivalve.backend\":\"vm\",\"org.bivalve.vm.memory\":"
+		   "\"64m\","
+		   "\"org.bivalve.vm.vcpus\":\"2\"},\"linux\":{\"namespaces\":[{\"type\":\"uts\"},{\"type\":\"pid\","
+		   "\"path\":\"/p\"}]}"),
+	"0" CONFIG("\"mounts\":[{\"destination\":\"/"
+		   "a\",\"type\":\"tmpfs\",\"options\":[\"ro\"]},{\"destination\":\"b\",\"source\":"
+		   "\"s\",\"options\":[\"rbind\"],\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":2}],"
+		   "\"gidMappings\":"
+		   "[{\"containerID\":0,\"hostID\":1,\"size\":2}]}]"),
+	"0" CONFIG("\"hooks\":{\"prestart\":[{\"path\":\"/"
+		   "h\",\"args\":[\"h\"],\"env\":[\"A=b\"],\"timeout\":3}],\"poststop\":[]}"),
+	"0" LINUX("\"uidMappings\":[],\"sysctl\":{\"kernel.sem\":\"1\"},\"maskedPaths\":[\"/"
+		  "a\"],\"readonlyPaths\":[\"/b\"],"
+		  "\"cgroupsPath\":\"a/"
+		  "b:c\",\"rootfsPropagation\":\"rslave\",\"personality\":{\"domain\":\"LINUX32\"}"),
+	"1" LINUX("\"cgroupsPath\":\"a-b.slice:p:n\",\"devices\":[{\"type\":\"c\",\"path\":\"/"
+		  "d\",\"major\":1,\"minor\":3,"
+		  "\"fileMode\":438,\"uid\":0,\"gid\":5}]"),
+	"0" LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"architectures\":["
+		  "\"SCMP_ARCH_X86\"],"
+		  "\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"syscalls\":[{\"names\":[\"read\",\"socket\"],\"action\":"
+		  "\"SCMP_ACT_ALLOW\","
+		  "\"args\":[{\"index\":0,\"value\":18446744073709551615,\"valueTwo\":0,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
+	"2{\"cwd\":\"/"
+	"\",\"args\":[\"sh\"],\"env\":[\"A=b\"],\"terminal\":true,\"consoleSize\":{\"height\":2,\"width\":3},"
+	"\"user\":"
+	"{\"uid\":1,\"gid\":2,\"umask\":18,\"additionalGids\":[5,6]},\"capabilities\":{\"bounding\":[\"CAP_KILL\"]},"
+	"\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"soft\":1,\"hard\":2}],\"oomScoreAdj\":-5,\"scheduler\":{\"policy\":"
+	"\"SCHED_OTHER\",\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\"}}",
+	"3{\"memory\":{\"limit\":-1,\"swap\":5,\"swappiness\":3},\"cpu\":{\"quota\":-1,\"period\":9,\"cpus\":\"0-1\"}"
+	",\"pids\":"
+	"{\"limit\":3},\"blockIO\":{\"weight\":10,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":9}]},"
+	"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":1}],\"network\":{\"classID\":1,\"priorities\":[{"
+	"\"name\":\"e\","
+	"\"priority\":2}]},\"rdma\":{\"mlx\":{\"hcaHandles\":2}},\"unified\":{\"memory.high\":\"1\"},\"devices\":"
+	"[{\"allow\":true,\"type\":\"c\",\"major\":1,\"access\":\"rw\"}]}",
 	NULL,
 };
 

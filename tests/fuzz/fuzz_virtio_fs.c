@@ -32,8 +32,8 @@ static char top[] = "/dev/shm/bivalve-fuzz-fs.XXXXXX";
 static int top_fd = -1;
 
 /* What a guest may say for a name. */
-static const char *const names[] = { "a", "b", "dir", "link", ".", "..", "", "a/b", "../canary", "/etc/passwd", "user.x",
-	"security.capability" };
+static const char *const names[] = { "a", "b", "dir", "link", ".", "..", "", "a/b", "../canary", "/etc/passwd",
+	"user.x", "security.capability" };
 
 static void clean(void)
 {
@@ -177,8 +177,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (guest_broken(&fs.device))
 			guest_start(&fs.device, &memory, queues, SIZE, 0);
 	}
-	if (*edge != CANARY || fstatat(top_fd, "canary", &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size || st.st_nlink != 1 ||
-			(st.st_mode & 07777) != 0600)
+	if (*edge != CANARY || fstatat(top_fd, "canary", &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size ||
+		st.st_nlink != 1 || (st.st_mode & 07777) != 0600)
 		abort();
 	pthread_mutex_destroy(&fs.device.lock);
 	clean();

@@ -59,11 +59,11 @@ static void test_paths(void)
 		{ ":pre:name", "system.slice/pre-name.scope" },
 		{ "-.slice::name", "name.scope" },
 		{ "a.slice:x:b-c.slice", "a.slice/b.slice/b-c.slice" },
-		{ "no", NULL }, { "a.slice:b", NULL }, { "a--b.slice:c:d", NULL }, { "a:b:c", NULL }, { "a.slice:b:", NULL },
-		{ "a.slice:..:/..", NULL }, { "a/b.slice:c:d", NULL },
+		{ "no", NULL }, { "a.slice:b", NULL }, { "a--b.slice:c:d", NULL }, { "a:b:c", NULL },
+		{ "a.slice:b:", NULL }, { "a.slice:..:/..", NULL }, { "a/b.slice:c:d", NULL },
 	}, paths[] = {
-		{ "/a/b", "a/b" }, { "//a///b/", "a/b" }, { "a", "a" }, { "a/../b", NULL }, { "..", NULL }, { "a/.", NULL },
-		{ "/", NULL }, { "a\nb", NULL }, { "", "bivalve-id" },
+		{ "/a/b", "a/b" }, { "//a///b/", "a/b" }, { "a", "a" }, { "a/../b", NULL }, { "..", NULL },
+		{ "a/.", NULL }, { "/", NULL }, { "a\nb", NULL }, { "", "bivalve-id" },
 	};
 	struct cgroup_host host = { .layout = CGROUP_V2, .base = "" };
 	struct plan plan = { .id = (char *)"id" };
@@ -80,7 +80,8 @@ static void test_paths(void)
 
 		plan.cgroup = (char *)(uintptr_t)paths[i].in;
 		got = cgroup_path_of(&host, &plan, &err);
-		ok(paths[i].out ? got && !strcmp(got, paths[i].out) : !got, "path: case %zu: %s", i, got ? got : "refused");
+		ok(paths[i].out ? got && !strcmp(got, paths[i].out) : !got, "path: case %zu: %s", i,
+			got ? got : "refused");
 	}
 }
 
@@ -96,9 +97,19 @@ static void test_settings(void)
 {
 	struct plan_device_rate disk = { 8, 16, 1000000, 0 }, weight = { 8, 0, 1000, 0 };
 	struct plan_hugepage_limit huge = { (char *)"2MB", 4 << 20 };
-	const struct plan_resources res = { .memory_bytes = 100, .memory_swap_bytes = 150, .cpu_shares = 1024,
-		.cpu_quota_us = 5000, .pids_unlimited = true, .io_weight = 500, .io_read_bytes = &disk, .n_io_read_bytes = 1,
-		.io_weights = &weight, .n_io_weights = 1, .hugepages = &huge, .n_hugepages = 1, .cpu_set = (char *)"0-1" };
+	const struct plan_resources res = { .memory_bytes = 100,
+		.memory_swap_bytes = 150,
+		.cpu_shares = 1024,
+		.cpu_quota_us = 5000,
+		.pids_unlimited = true,
+		.io_weight = 500,
+		.io_read_bytes = &disk,
+		.n_io_read_bytes = 1,
+		.io_weights = &weight,
+		.n_io_weights = 1,
+		.hugepages = &huge,
+		.n_hugepages = 1,
+		.cpu_set = (char *)"0-1" };
 	static const struct {
 		const char *file, *v1, *v2;
 	} expected[] = {
@@ -158,7 +169,8 @@ static void test_refusals(void)
 }
 
 /* What the program says, by the few instructions it is made of. */
-static int run_program(const struct bpf_insn *p, size_t n, uint32_t access, uint32_t type, uint32_t major, uint32_t minor)
+static int run_program(
+	const struct bpf_insn *p, size_t n, uint32_t access, uint32_t type, uint32_t major, uint32_t minor)
 {
 	const uint32_t context[3] = { access << 16 | type, major, minor };
 	uint64_t r[8] = { 0 };
@@ -219,7 +231,8 @@ static void test_devices(void)
 	_cleanup_free_ struct bpf_insn *program = cgroup_devices_program(&res, &n);
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		ok(run_program(program, n, cases[i].access, cases[i].type, cases[i].major, cases[i].minor) == cases[i].allowed,
+		ok(run_program(program, n, cases[i].access, cases[i].type, cases[i].major, cases[i].minor) ==
+				cases[i].allowed,
 			"device rules, case %zu", i);
 }
 
@@ -243,8 +256,8 @@ static void test_running(const struct cgroup_host *host)
 	ok(cgroup_attach(host, nested, pid, &err) == 0, "moved: %s", err.message);
 	ok(cgroup_create(host, nested, &first, &err) == -EBUSY && cgroup_check_free(host, nested, &err) == -EBUSY,
 		"one that is in use is not taken: %s", err.message);
-	ok(cgroup_update(host, nested, &up, &err) == 0 && cgroup_update(host, nested, &down, &err) == 0, "up and down: %s",
-		err.message);
+	ok(cgroup_update(host, nested, &up, &err) == 0 && cgroup_update(host, nested, &down, &err) == 0,
+		"up and down: %s", err.message);
 	ok(cgroup_update(host, nested, &wrong, &err) < 0 && strstr(err.message, "cpu_"), "refused: %s", err.message);
 	ok(cgroup_measure(host, nested, &stats, &err) == 0, "measured: %s", err.message);
 	ok(stats.memory_limit_bytes == 16 << 20 && stats.pids_limit == 30, "the old limits hold: %ju %ju",

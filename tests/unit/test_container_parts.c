@@ -33,8 +33,8 @@ static const struct {
 	uint64_t set, clear, rec_set, rec_clear;
 	const char *data;
 } option_cases[] = {
-	{ WORDS("ro", "nosuid", "size=1m", "mode=1777"), MS_RDONLY | MS_NOSUID, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0,
-		0, 0, "size=1m,mode=1777" },
+	{ WORDS("ro", "nosuid", "size=1m", "mode=1777"), MS_RDONLY | MS_NOSUID, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID,
+		0, 0, 0, "size=1m,mode=1777" },
 	{ WORDS("ro", "rw"), 0, 0, MOUNT_ATTR_RDONLY, 0, 0, "" },
 	{ WORDS("rw", "ro"), MS_RDONLY, MOUNT_ATTR_RDONLY, 0, 0, 0, "" },
 	{ WORDS("noatime"), MS_NOATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME, 0, 0, "" },
@@ -155,10 +155,12 @@ static void test_mounts(void)
 		{ { .destination = "a", .type = "tmpfs" }, 0, "" },
 		{ { .destination = "/a", .type = "ext4", .source = "/dev/x" }, 0, "" },
 		{ { .destination = "/a", .type = "none" }, -EINVAL, "mounts[0]: type" },
-		{ { .destination = "/a", .type = "none", .source = "/tmp", .options = WORDS("rbind", "rshared") }, 0, "" },
+		{ { .destination = "/a", .type = "none", .source = "/tmp", .options = WORDS("rbind", "rshared") },
+			0, "" },
 		{ { .destination = "/a", .type = "../x" }, -EINVAL, "mounts[0]: type" },
 		{ { .destination = "/a", .type = "tmpfs", .options = WORDS("remount", "ro") }, 0, "" },
-		{ { .destination = "/a", .type = "proc", .options = WORDS("tmpcopyup") }, -EINVAL, "mounts[0]: options" },
+		{ { .destination = "/a", .type = "proc", .options = WORDS("tmpcopyup") }, -EINVAL,
+			"mounts[0]: options" },
 		{ { .destination = "/a", .type = "tmpfs", .options = WORDS("idmap") }, -EINVAL, "mounts[0]: options" },
 		{ { .destination = "/proc/cpuinfo", .type = "bind", .source = "/tmp" }, 0, "" },
 		{ { .destination = "/x/../proc/./sys", .type = "bind", .source = "/tmp" }, -EPERM,
@@ -191,7 +193,8 @@ static void test_mounts(void)
 		struct plan plan = { .mounts = many, .n_mounts = 10000, .mounts_exact = true };
 		struct error err = { 0 };
 
-		ok(mounts_check(&plan, &err) == -E2BIG && !strncmp(err.message, "mounts: 10000", 13), "%s", err.message);
+		ok(mounts_check(&plan, &err) == -E2BIG && !strncmp(err.message, "mounts: 10000", 13), "%s",
+			err.message);
 		free(many);
 	}
 }
@@ -346,7 +349,8 @@ static void test_places(int root)
 			symlinkat("loop", root, "loop") < 0)
 		abort();
 	fd = mounts_make_dir(root, "/out/deep", &err);
-	ok(fd >= 0 && fstatat(root, "etc/deep", &again, 0) == 0 && access("/etc/deep", F_OK) < 0, "a link out of the root leads into it: %s", err.message);
+	ok(fd >= 0 && fstatat(root, "etc/deep", &again, 0) == 0 && access("/etc/deep", F_OK) < 0,
+		"a link out of the root leads into it: %s", err.message);
 	close_cleanup(&fd);
 	fd = mounts_make_dir(root, "/dangling/x", &err);
 	ok(fd >= 0 && fstatat(root, "gone/by/x", &again, 0) == 0 && access("/gone", F_OK) < 0,

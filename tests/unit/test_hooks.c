@@ -58,8 +58,12 @@ static void test_failures(void)
 {
 	struct plan_hook bad[] = { hook("true", 0), hook("echo the reason >&2; exit 3", 0), hook("touch never", 0) };
 	struct plan_hook absent = { .path = "/no/such/hook" }, relative = { .path = "hook" };
-	struct plan plan = { .hooks = { .create_runtime = bad, .n_create_runtime = 3, .poststop = bad, .n_poststop = 3 } };
-	struct plan other = { .hooks = { .prestart = &absent, .n_prestart = 1, .poststart = &relative, .n_poststart = 1 } };
+	struct plan plan = {
+		.hooks = { .create_runtime = bad, .n_create_runtime = 3, .poststop = bad, .n_poststop = 3 }
+	};
+	struct plan other = {
+		.hooks = { .prestart = &absent, .n_prestart = 1, .poststart = &relative, .n_poststart = 1 }
+	};
 	_cleanup_free_ char *never = xasprintf("%s/never", folder);
 	struct error err = { 0 };
 

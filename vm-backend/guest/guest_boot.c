@@ -98,7 +98,8 @@ int guest_setup_cgroups(struct error *err)
 		return error_set(err, EIO, "guest: cannot move to a cgroup");
 	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) /* one that is missing is missed where a limit needs it */
 		(void)file_write_once(AT_FDCWD, CGROUP "/cgroup.subtree_control", controllers[i]);
-	/* The group limits what is used. What is only asked for is not measured by this machine's size: as on a host. */
+	/* The group limits what is used. What is only asked for is not measured by
+	 * this machine's size: as on a host. */
 	(void)file_write_once(AT_FDCWD, "/proc/sys/vm/overcommit_memory", "1");
 	return 0;
 }
@@ -209,9 +210,11 @@ int guest_mount_shares(struct error *err)
 	if (mkdir(SHARES_FOLDER, 0755) < 0)
 		return error_sys(err, "guest: cannot make " SHARES_FOLDER);
 	if (mount(SHARES_TAG, SHARES_FOLDER, "virtiofs", MS_NODEV, NULL) < 0)
-		return errno == ENODEV ? error_set(err, ENODEV, "guest: this kernel cannot mount host directories (virtiofs); "
-				"if it was imported by an older version, import it again: bivalve kernel import")
-			: error_sys(err, "guest: cannot mount the host's directories");
+		return errno == ENODEV ? error_set(err, ENODEV,
+						 "guest: this kernel cannot mount host directories (virtiofs); "
+						 "if it was imported by an older version, import it again: bivalve "
+						 "kernel import")
+				       : error_sys(err, "guest: cannot mount the host's directories");
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kill_at N PROGRAM [ARG…]: runs PROGRAM and kills it as it enters its N-th system call; N 0: never. Its children are left
+ * kill_at N PROGRAM [ARG…]: runs PROGRAM and kills it as it enters its N-th system call; N 0: never. Its children are
+ * left
  * alone. Prints how many it entered, and exits 0 when it was killed, else as it did.
  */
 #include <errno.h>
