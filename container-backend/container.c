@@ -120,10 +120,23 @@ static void container_probe(struct json_writer *w)
 	json_end(w);
 }
 
+static int check_empty_root(const struct plan_root *root, struct error *err)
+{
+	if (root->path || strv_len(root->lowers))
+		return error_set(err, EINVAL, "root.%s: not together with root.empty", root->path ? "path" : "lowers");
+	for (size_t i = 0; i < root->n_links; i++)
+		if (root->links[i].key[0] != '/' || !strrchr(root->links[i].key, '/')[1] || !root->links[i].value)
+			return error_set(err, EINVAL, "root.links[%zu]: %s: not an absolute path and a target", i,
+					root->links[i].key);
+	return 0;
+}
+
 static int check_root(const struct plan *plan, struct error *err)
 {
 	size_t n = strv_len(plan->root.lowers);
 
+	if (plan->root.empty)
+		return check_empty_root(&plan->root, err);
 	if (plan->root.path) {
 		_cleanup_close_ int fd = open(plan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -304,6 +317,7 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 		return r;
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
+	in->live.scratch_fd = made.scratch_fd;
 	if (in->detached)
 		r = container_release(&made.release_fd, err);
 	if (r < 0) {

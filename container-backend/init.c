@@ -234,6 +234,7 @@ static int build(struct state *s, struct error *err)
 
 	s->mounts.groups = join_and_list;
 	s->mounts.groups_arg = s;
+	s->mounts.scratch = s->root.scratch;
 	s->mounts.foreign_groups = !s->child->request->cgroup;
 	if (r == 0)
 		r = mounts_make(&s->mounts, s->root.fd, err);
@@ -324,11 +325,17 @@ static void report_and_wait(struct state *s)
 	bool terminal = s->plan->process.terminal;
 	const int kept[] = { terminal ? 0 : q->stdio[0], terminal ? 1 : q->stdio[1], terminal ? 2 : q->stdio[2],
 		q->event_fd, q->start_fd, s->terminal.slave, s->workload.proc_fd, s->workload.listener_fd };
+	int fds[2];
+	size_t n_fds = 0;
 	char byte;
 
 	if (!q->detached)
 		(void)backend_event_milestone(q->event_fd, "isolated"); /* a supervisor that is gone needs no news */
-	if (fd_send(s->child->sock, &ready, sizeof ready, &s->terminal.master, terminal) < 0)
+	if (terminal)
+		fds[n_fds++] = s->terminal.master;
+	if (s->plan->changes)
+		fds[n_fds++] = s->root.scratch;
+	if (fd_send(s->child->sock, &ready, sizeof ready, fds, n_fds) < 0)
 		_exit(EXIT_SETUP); /* nobody there to start us */
 	if (q->detached && (receive(s->child->sock, NULL, 0) != CHILD_RELEASE || prctl(PR_SET_PDEATHSIG, 0) < 0))
 		_exit(EXIT_SETUP);

@@ -7,7 +7,8 @@
 
 /*
  * Messages of the parent to the child it made, one byte each with descriptors beside it. The child answers once: with
- * a struct backend_event, MILESTONE when it is isolated (beside it the terminal's master), ERROR when it could not be.
+ * a struct backend_event, MILESTONE when it is isolated (beside it the terminal's master, then the scratch file system
+ * if the plan wants the changes), ERROR when it could not be.
  */
 enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */

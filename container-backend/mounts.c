@@ -31,6 +31,7 @@
 #include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
 #include "container-backend/mounts.h"
+#include "container-backend/overlay.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 
@@ -63,9 +64,14 @@ static const struct {
 	const char *type;
 	unsigned long flags;
 } types[] = {
-	{ "bind", 0 }, { "tmpfs", 0 }, { "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC },
-	{ "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC }, { "devpts", MS_NOSUID | MS_NOEXEC },
-	{ "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC }, { "cgroup", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	{ "bind", 0 },
+	{ "tmpfs", 0 },
+	{ "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	{ "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	{ "devpts", MS_NOSUID | MS_NOEXEC },
+	{ "overlay", 0 },
+	{ "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC },
+	{ "cgroup", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
 };
 
 /* The only names on procfs that may be covered: files that lxcfs and the like emulate. */
@@ -82,6 +88,8 @@ struct mount_step {
 	char *path;               /* where, clean */
 	struct mount_options options;
 	bool bind, idmapped;
+	bool overlay;             /* of a folder of the host */
+	size_t nth;               /* which of those */
 	bool late_read_only;      /* made read-only by mounts_finish */
 	int source;               /* a detached copy; -1: not a bind mount */
 	char *link;               /* copy-symlink: what the source, a symbolic link, says */
@@ -159,7 +167,7 @@ static int check_idmap(const struct plan *plan, const struct plan_mount *m, cons
 {
 	if (!is_idmapped(m, o))
 		return 0;
-	if (!bind)
+	if (!bind && !plan_is_overlay(plan, m))
 		return error_set(err, EINVAL, "options: idmap: only for bind mounts");
 	if (!m->n_uid_maps != !m->n_gid_maps)
 		return error_set(err, EINVAL, "%s: missing: an idmapped mount needs both maps",
@@ -199,8 +207,10 @@ static int check_mount(const struct plan *plan, const struct plan_mount *m, stru
 		r = check_destination(m, bind, plan->mounts_exact, err);
 	if (r == 0)
 		r = check_idmap(plan, m, &options, bind, err);
-	if (r == 0 && bind)
+	if (r == 0 && (bind || plan_is_overlay(plan, m)))
 		r = check_source(m, &options, err);
+	if (r == 0 && plan_is_overlay(plan, m) && !plan->root.empty)
+		r = error_set(err, EINVAL, "type: overlay: only in an empty root (root.empty)");
 	if (r == 0 && options.remount && !plan->mounts_exact)
 		r = error_set(err, EINVAL, "options: remount: there is nothing mounted yet");
 	if (r == 0 && options.copy_up && !is_type(m, "tmpfs"))
@@ -291,6 +301,9 @@ static int add_step(struct mounts *m, const struct plan_mount *mount, size_t ind
 	s->path = place_clean(mount->destination);
 	s->bind = is_bind(mount, &s->options);
 	s->idmapped = is_idmapped(mount, &s->options);
+	s->overlay = plan_is_overlay(m->plan, mount);
+	for (size_t i = 0; s->overlay && i < index; i++)
+		s->nth += plan_is_overlay(m->plan, &m->plan->mounts[i]);
 	m->n++;
 	return 0;
 }
@@ -342,7 +355,7 @@ static int set_host_propagation(unsigned long flag, struct error *err)
 static int open_source(const struct mounts *m, struct mount_step *s, struct error *err)
 {
 	const struct mount_options *o = &s->options;
-	bool recursive = o->recursive || (!o->bind && !m->plan->mounts_exact);
+	bool recursive = o->recursive || (!o->bind && !m->plan->mounts_exact && !s->overlay);
 	int fd;
 
 	if (o->copy_symlink) {
@@ -377,7 +390,7 @@ int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
 	if (host != MS_SHARED)
 		r = set_host_propagation(host, err);
 	for (size_t i = 0; r == 0 && i < ret->n; i++)
-		if (ret->steps[i].bind && !ret->steps[i].idmapped)
+		if ((ret->steps[i].bind || ret->steps[i].overlay) && !ret->steps[i].idmapped)
 			r = open_source(ret, &ret->steps[i], err);
 	if (r == 0 && host == MS_SHARED) /* the copies are the host's peers by now; nothing else may be */
 		r = set_host_propagation(MS_PRIVATE, err);
@@ -606,6 +619,22 @@ static int finish_filesystem(struct making *k, const struct mount_step *s, int b
 	return r < 0 ? error_set(err, -r, "options: cannot be had for %s: %s", s->path, strerror(-r)) : 0;
 }
 
+static int place_overlay(struct making *k, struct mount_step *s, struct error *err)
+{
+	_cleanup_close_ int target = s->source < 0 ? -1 : open_place(k, s, false, err);
+	int r;
+
+	if (s->source < 0)
+		return error_set(err, EPROTO, "source: the idmapped copy is missing");
+	if (target < 0)
+		return target;
+	k->cwd = -1;
+	r = overlay_place(k->m->scratch, s->nth, s->source, target, plan_has_userns(k->m->plan), err);
+	close_cleanup(&s->source);
+	s->source = -1;
+	return r < 0 ? error_prefix(err, "%s", s->mount->source) : 0;
+}
+
 static int place_filesystem(struct making *k, struct mount_step *s, struct error *err)
 {
 	const char *name = name_in_dev(k, s);
@@ -655,7 +684,8 @@ static int make_all(struct making *k, struct error *err)
 	for (size_t i = 0; r == 0 && i < k->m->n; i++) {
 		struct mount_step *s = &k->m->steps[i];
 
-		r = s->bind ? place_bind(k, s, err) : place_filesystem(k, s, err);
+		r = s->bind ? place_bind(k, s, err) : s->overlay ? place_overlay(k, s, err)
+			: place_filesystem(k, s, err);
 		if (r < 0 && s->index != SIZE_MAX)
 			return error_prefix(err, "mounts[%zu]", s->index);
 		if (r == 0)

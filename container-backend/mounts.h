@@ -19,6 +19,7 @@ struct mounts {
 	 * parent may still be making the group until then. */
 	int (*groups)(void *arg, const char **ret_list, struct error *err);
 	void *groups_arg;
+	int scratch;              /* where overlays keep what is written; borrowed */
 	/* they are not the container's own, which has none: shown read-only, whatever is asked */
 	bool foreign_groups;
 };

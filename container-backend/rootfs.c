@@ -8,9 +8,12 @@
  *
  * Everything is mounted over the topmost lower directory, which exists for sure and which nobody else in this
  * namespace needs; layers are given to overlayfs by fchdir and ".", so their paths have neither a length limit nor
- * forbidden characters, and do not show in the container's /proc/mounts. Kernels before 6.7 have no "lowerdir+": there,
- * the layers are bound to short names on the tmpfs and named in one option string. (Before 6.6 tmpfs has no user.*
- * attributes: in a user namespace, a folder of the image that is removed cannot be made again under its name.)
+ * forbidden characters, and do not show in the container's /proc/mounts. Kernels before 6.7 have no "lowerdir+":
+ * there, the layers are bound to short names on the tmpfs and named in one option string. (Before 6.6 tmpfs has no
+ * user.* attributes: in a user namespace, a folder of the image that is removed cannot be made again under its name.)
+ *
+ * An empty root is a folder of the scratch tmpfs, shown by a bind. Beside it overlay.c keeps the writes to folders of
+ * the host.
  *
  * A root that is a directory of its own (root.path) is a bind of it, over itself, with all that is mounted below.
  *
@@ -29,16 +32,32 @@
 
 #include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
+#include "container-backend/places.h"
 #include "container-backend/rootfs.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
 
+/* Some folder to mount over: all sources are open by then. A guest's initramfs has no /usr. */
+static int open_stage(struct rootfs *r, struct error *err)
+{
+	static const char *const folders[] = { "/usr", "/root" };
+
+	for (size_t i = 0; i < ARRAY_LEN(folders) && r->stage < 0; i++)
+		r->stage = open(folders[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return r->stage < 0 ? error_sys(err, "root.empty: no folder to mount it on: /usr") : 0;
+}
+
 int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 {
 	size_t n = strv_len(plan->root.lowers);
 
-	*ret = (struct rootfs){ .fd = -1, .dir = -1, .stage = -1, .n = n, .lowers = xcalloc(n, sizeof *ret->lowers),
+	*ret = (struct rootfs){ .fd = -1,
+		.dir = -1,
+		.stage = -1,
+		.scratch = -1,
+		.n = n,
+		.lowers = xcalloc(n, sizeof *ret->lowers),
 		.idmapped = xcalloc(n, sizeof *ret->idmapped) };
 	for (size_t i = 0; i < n; i++) {
 		ret->lowers[i] = open(plan->root.lowers[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -49,6 +68,8 @@ int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 		ret->dir = open(plan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		return ret->dir < 0 ? error_sys(err, "root.path: %s", plan->root.path) : 0;
 	}
+	if (plan->root.empty)
+		return open_stage(ret, err);
 	if (n == 0)
 		return error_set(err, EINVAL, "root.lowers: empty");
 	ret->stage = ret->lowers[n - 1];
@@ -101,22 +122,26 @@ static int mount_bind(struct rootfs *r, const struct plan *plan, struct error *e
 	return 0;
 }
 
-/* The tmpfs that takes the writes, over the stage, with the folders that overlayfs wants. */
+static int set_number(int fs, const char *key, uint64_t value)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof text, "%ju", (uintmax_t)value); /* fits */
+	return value ? mountfd_fs_set(fs, key, text) : 0;
+}
+
+/* The tmpfs that takes the writes, over the stage. */
 static int mount_scratch(const struct rootfs *r, const struct plan *plan, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fs = mountfd_fs_open("tmpfs"), fd = -1;
-	char size[32];
-	int s = fs < 0 ? fs : 0;
+	int s = fs < 0 ? fs : set_number(fs, "size", plan->root.upper_bytes);
 
-	(void)snprintf(size, sizeof size, "%ju", (uintmax_t)plan->root.upper_bytes); /* fits */
-	if (s == 0 && plan->root.upper_bytes)
-		s = mountfd_fs_set(fs, "size", size);
+	if (s == 0)
+		s = set_number(fs, "nr_inodes", plan->root.upper_inodes);
 	fd = s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	s = fd < 0 ? fd : mountfd_move(fd, r->stage);
 	if (s < 0)
 		return mountfd_fs_error(fs, -s, err, "root.upper_bytes: cannot mount the tmpfs of the root");
-	if (mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0755) < 0)
-		return error_sys(err, "cannot prepare the tmpfs of the root");
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }
@@ -218,6 +243,8 @@ static int mount_overlay(struct rootfs *r, const struct plan *plan, struct error
 	_cleanup_close_ int scratch = -1;
 	int s = mount_scratch(r, plan, &scratch, err);
 
+	if (s == 0 && (mkdirat(scratch, "upper", 0755) < 0 || mkdirat(scratch, "work", 0755) < 0))
+		s = error_sys(err, "cannot prepare the tmpfs of the root");
 	if (s == 0) /* detached mounts can be layers from Linux 6.15 on only */
 		s = attach_layers(r, scratch, true, err);
 	if (s < 0)
@@ -241,10 +268,45 @@ static int mount_dir(struct rootfs *r, const struct plan *plan, struct error *er
 	return 0;
 }
 
+static int make_link(int root, const struct plan_pair *link, struct error *err)
+{
+	const char *slash = strrchr(link->key, '/');
+	_cleanup_free_ char *folder = xstrndup(link->key, (size_t)(slash - link->key));
+	_cleanup_close_ int fd = mounts_make_dir(root, *folder ? folder : "/", err);
+
+	if (fd < 0)
+		return fd;
+	return symlinkat(link->value, fd, slash + 1) < 0 ? error_sys(err, "cannot make %s", link->key) : 0;
+}
+
+static int mount_empty(struct rootfs *r, const struct plan *plan, struct error *err)
+{
+	_cleanup_close_ int folder = -1, fd = -1;
+	int s = mount_scratch(r, plan, &r->scratch, err);
+
+	if (s < 0)
+		return s;
+	if (mkdirat(r->scratch, "root", 0755) < 0)
+		return error_sys(err, "cannot prepare the tmpfs of the root");
+	folder = openat(r->scratch, "root", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = folder < 0 ? -errno : mountfd_clone(folder, "", false);
+	s = fd < 0 ? fd : mountfd_move(fd, r->stage);
+	if (s < 0)
+		return error_set(err, -s, "root.empty: cannot bind it: %s", strerror(-s));
+	r->fd = steal_fd(&fd);
+	r->seal = plan->root.read_only;
+	for (size_t i = 0; s == 0 && i < plan->root.n_links; i++)
+		if (make_link(r->fd, &plan->root.links[i], err) < 0)
+			s = error_prefix(err, "root.links[%zu]", i);
+	return s;
+}
+
 int rootfs_mount(struct rootfs *r, const struct plan *plan, struct error *err)
 {
 	if (r->dir >= 0)
 		return mount_dir(r, plan, err);
+	if (plan->root.empty)
+		return mount_empty(r, plan, err);
 	if (plan->root.read_only && r->n == 1 && has_mount_points(r, plan))
 		return mount_bind(r, plan, err);
 	r->seal = plan->root.read_only;

@@ -145,9 +145,11 @@ static int give_groups(struct spawn *s, struct error *err)
 }
 
 /* The child's one answer. */
-static int await_child(struct spawn *s, int *ret_console, struct error *err)
+static int await_child(struct spawn *s, struct spawn_result *ret, struct error *err)
 {
-	_cleanup_close_ int console = -1;
+	bool changes = s->request->plan->changes;
+	_cleanup_close_ int console = -1, scratch = -1;
+	int fds[2];
 	struct backend_event event;
 	bool terminal = s->request->plan->process.terminal;
 	ssize_t n;
@@ -155,7 +157,7 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 	for (;;) { /* ECONNRESET, once: it ended without reading our last message; its own comes next */
 		int r;
 
-		n = fd_recv(s->sock, &event, sizeof event, &console, 1);
+		n = fd_recv(s->sock, &event, sizeof event, fds, ARRAY_LEN(fds));
 		if (n == -ECONNRESET)
 			continue;
 		if (n != (ssize_t)sizeof event || event.kind != EVENT_MILESTONE || strcmp(event.text, HOOK_POINT) ||
@@ -167,6 +169,8 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 	}
 	if (n < 0)
 		return error_set(err, (int)-n, "cannot hear the container's process: %s", strerror((int)-n));
+	console = terminal ? fds[0] : -1;
+	scratch = fds[terminal];
 	if (n != (ssize_t)sizeof event)
 		return error_set(err, ECHILD, "the container's process ended while it was set up");
 	event.text[sizeof event.text - 1] = '\0';
@@ -174,7 +178,10 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 		return error_set(err, event.code > 0 ? event.code : EIO, "%s", event.text);
 	if (terminal && (console < 0 || !terminal_is_master(console)))
 		return error_set(err, EPROTO, "process.terminal: what the container sent is not a terminal");
-	*ret_console = terminal ? steal_fd(&console) : -1;
+	if (changes && scratch < 0)
+		return error_set(err, EPROTO, "changes: the container did not send its scratch file system");
+	ret->console_fd = steal_fd(&console);
+	ret->scratch_fd = steal_fd(&scratch);
 	return 0;
 }
 
@@ -182,13 +189,15 @@ static int await_child(struct spawn *s, int *ret_console, struct error *err)
 static int prefer_childs_word(struct spawn *s, int r, struct error *err)
 {
 	struct pollfd p = { .fd = s->sock, .events = POLLIN };
+	struct spawn_result told = { .console_fd = -1, .scratch_fd = -1 };
 	struct error theirs = { 0 };
-	int console = -1, t;
+	int t;
 
 	if (s->pid <= 0 || poll(&p, 1, 0) <= 0)
 		return r;
-	t = await_child(s, &console, &theirs);
-	close_cleanup(&console);
+	t = await_child(s, &told, &theirs);
+	close_cleanup(&told.console_fd);
+	close_cleanup(&told.scratch_fd);
 	if (t >= 0 || t == -ECHILD)
 		return r;
 	return error_set(err, theirs.code, "%s", theirs.message);
@@ -236,7 +245,7 @@ static int clone_child(struct spawn *s, struct error *err)
 int container_spawn(const struct spawn_request *request, struct spawn_result *ret, struct error *err)
 {
 	struct spawn s = { .request = request, .sock = -1, .pidfd = -1 };
-	struct spawn_result result = { .console_fd = -1, .release_fd = -1 };
+	struct spawn_result result = { .console_fd = -1, .scratch_fd = -1, .release_fd = -1 };
 	int r = namespaces_required(request->plan, err);
 
 	if (r == 0)
@@ -254,7 +263,7 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 		r = request->made(request->made_arg, s.pid, err);
 	if (r == 0)
 		r = give_groups(&s, err);
-	r = r == 0 ? await_child(&s, &result.console_fd, err) : prefer_childs_word(&s, r, err);
+	r = r == 0 ? await_child(&s, &result, err) : prefer_childs_word(&s, r, err);
 	if (r == 0 && request->detached)
 		result.release_fd = steal_fd(&s.sock);
 	close_cleanup(&s.sock);

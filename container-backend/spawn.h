@@ -35,6 +35,7 @@ struct spawn_result {
 	pid_t pid;            /* direct child of the caller; exits with the workload's status */
 	int pidfd;
 	int console_fd;       /* the terminal's master, -1 without terminal */
+	int scratch_fd;       /* the scratch file system, a folder, if the plan wants the changes; else -1 */
 	int release_fd;       /* detached: for container_release(); else -1 */
 };
 

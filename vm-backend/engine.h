@@ -28,6 +28,8 @@ struct vm_share {
 	const char *path;
 	bool read_only;
 	bool recursive;         /* with what is mounted below */
+	const char *place;      /* where the workload sees it; NULL: nothing of it is masked */
+	char *const *masked;    /* the plan's masked paths: those below place are covered already here */
 };
 
 struct vm_config {

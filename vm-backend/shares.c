@@ -9,10 +9,12 @@
  *
  *      /          tmpfs, read-only
  *      /0         plan.root.path, if there is one
- *      /1 …       the sources of bind mounts: folders or single files
+ *      /empty     what covers masked files
+ *      /1 …       the sources of bind mounts and overlays: folders or single files
  *
  * Read-only is an attribute of the copied mount and of all below it. nosuid and nodev are always set: nobody on the
- * host executes or opens anything through these mounts but the server, which needs neither.
+ * host executes or opens anything through these mounts but the server, which needs neither. Paths that the plan masks
+ * are covered here too, so that not even a guest's kernel gets to read them.
  *
  * Not defended against: what the shared folders themselves hold. A guest's root may write set-uid files and device
  * nodes into a folder that it was given to write, as a container's root may.
@@ -28,11 +30,13 @@
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
 #include "vm-backend/shares.h"
 
-static bool is_bind(const struct plan_mount *m)
+/* Whether the source is one of the host: what overlays write stays in the guest. */
+static bool is_shared(const struct plan *plan, const struct plan_mount *m)
 {
-	return m->type && !strcmp(m->type, "bind");
+	return (m->type && !strcmp(m->type, "bind")) || plan_is_overlay(plan, m);
 }
 
 static bool has_option(const struct plan_mount *m, const char *word)
@@ -63,12 +67,15 @@ size_t shares_of_plan(const struct plan *plan, struct vm_share **ret)
 	size_t n = 0;
 
 	if (plan->root.path)
-		shares[n++] = (struct vm_share){ plan->root.path, plan->root.read_only, true };
+		shares[n++] = (struct vm_share){ plan->root.path, plan->root.read_only, true, NULL, NULL };
 	for (size_t i = 0; i < plan->n_mounts; i++) {
 		const struct plan_mount *m = &plan->mounts[i];
 
-		if (is_bind(m))
-			shares[n++] = (struct vm_share){ m->source, is_read_only(m), !has_option(m, "bind") };
+		if (plan_is_overlay(plan, m))
+			shares[n++] = (struct vm_share){ m->source, true, false, m->destination, plan->masked_paths };
+		else if (is_shared(plan, m))
+			shares[n++] = (struct vm_share){ m->source, is_read_only(m), !has_option(m, "bind"),
+				m->destination, plan->masked_paths };
 	}
 	*ret = shares;
 	return n;
@@ -97,7 +104,7 @@ int shares_check(const struct plan *plan, struct error *err)
 	if (plan->root.path && (plan->root.path[0] != '/' || stat(plan->root.path, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return error_set(err, ENOENT, "root.path: %s: not the absolute path of a folder", plan->root.path);
 	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (is_bind(&plan->mounts[i]) && check_source(&plan->mounts[i], err) < 0)
+		if (is_shared(plan, &plan->mounts[i]) && check_source(&plan->mounts[i], err) < 0)
 			return error_prefix(err, "mounts[%zu]", i);
 	return 0;
 }
@@ -110,7 +117,7 @@ void shares_rewrite(struct plan *copy)
 		copy->root.path = xasprintf(SHARES_FOLDER "/%zu", n++);
 	copy->mounts = xmemdup(copy->mounts, copy->n_mounts * sizeof *copy->mounts);
 	for (size_t i = 0; i < copy->n_mounts; i++)
-		if (is_bind(&copy->mounts[i]))
+		if (is_shared(copy, &copy->mounts[i]))
 			copy->mounts[i].source = xasprintf(SHARES_FOLDER "/%zu", n++);
 }
 
@@ -118,7 +125,7 @@ void shares_rewrite_undo(struct plan *copy)
 {
 	free(steal_ptr(copy->root.path));
 	for (size_t i = 0; i < copy->n_mounts; i++)
-		if (is_bind(&copy->mounts[i]))
+		if (is_shared(copy, &copy->mounts[i]))
 			free(copy->mounts[i].source);
 	free(steal_ptr(copy->mounts));
 	copy->n_mounts = 0;
@@ -148,6 +155,7 @@ int share_tree_open(struct share_tree *tree, const struct vm_share *shares, size
 {
 	tree->mounts = xcalloc(n ? n : 1, sizeof *tree->mounts);
 	tree->n = 0;
+	tree->shares = shares;
 	for (size_t i = 0; i < n; i++) {
 		int fd = open_share(&shares[i], err);
 
@@ -158,14 +166,14 @@ int share_tree_open(struct share_tree *tree, const struct vm_share *shares, size
 	return 0;
 }
 
-/* A tmpfs with room for n entries and nothing in them. */
+/* A tmpfs with room for n entries, the file that covers others, and nothing in them. */
 static int open_tmpfs(size_t n, struct error *err)
 {
 	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	char inodes[24];
 	int root;
 
-	(void)snprintf(inodes, sizeof inodes, "%zu", n + 1); /* fits */
+	(void)snprintf(inodes, sizeof inodes, "%zu", n + 2); /* fits */
 	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
 			syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) < 0 ||
 			syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
@@ -186,6 +194,60 @@ static int make_entry(int root, const char *name, int fd)
 	return S_ISDIR(st.st_mode) ? mkdirat(root, name, 0755) : mknodat(root, name, S_IFREG | 0644, 0);
 }
 
+/* An empty folder, as a detached mount. */
+static int open_empty_folder(void)
+{
+	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+			syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			MOUNT_ATTR_NOEXEC);
+}
+
+static int open_empty_file(int root)
+{
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	_cleanup_close_ int fd = (int)syscall(SYS_open_tree, root, "empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	return fd < 0 || syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0 ? -1
+		: steal_fd(&fd);
+}
+
+/* Covers one path below a share; what is not there, or behind a link, the workload's own mask has to deal with. */
+static int cover(int root, int share, const char *path, struct error *err)
+{
+	_cleanup_close_ int place = path_open_beneath(share, path, O_PATH, 0), cover_fd = -1;
+	struct stat st;
+
+	if (place == -ENOENT || place == -ENOTDIR || place == -ELOOP)
+		return 0;
+	if (place < 0 || fstat(place, &st) < 0)
+		return error_set(err, place < 0 ? -place : errno, "masked_paths: %s", path);
+	cover_fd = S_ISDIR(st.st_mode) ? open_empty_folder() : open_empty_file(root);
+	if (cover_fd < 0 || syscall(SYS_move_mount, cover_fd, "", place, "", MOVE_MOUNT_F_EMPTY_PATH |
+			MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_sys(err, "masked_paths: %s", path);
+	return 0;
+}
+
+static int cover_masked(int root, const char *name, const struct vm_share *share, struct error *err)
+{
+	_cleanup_close_ int fd = share->place ? openat(root, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	size_t n = share->place ? strlen(share->place) : 0;
+	int r = 0;
+
+	if (!share->place)
+		return 0;
+	if (fd < 0)
+		return error_sys(err, "share %s", name);
+	for (char *const *path = share->masked; r == 0 && path && *path; path++)
+		if (!strncmp(*path, share->place, n) && (*path)[n] == '/' && (*path)[n + 1])
+			r = cover(root, fd, *path + n + 1, err);
+	return r;
+}
+
 int share_tree_mount(struct share_tree *tree, const char *target, struct error *err)
 {
 	_cleanup_close_ int root = open_tmpfs(tree->n, err);
@@ -195,6 +257,8 @@ int share_tree_mount(struct share_tree *tree, const char *target, struct error *
 		return root;
 	if (syscall(SYS_move_mount, root, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return error_sys(err, "share tree: cannot mount it");
+	if (mknodat(root, "empty", S_IFREG | 0444, 0) < 0)
+		return error_sys(err, "share tree");
 	for (size_t i = 0; i < tree->n; i++) {
 		char name[24];
 
@@ -202,6 +266,8 @@ int share_tree_mount(struct share_tree *tree, const char *target, struct error *
 		if (make_entry(root, name, tree->mounts[i]) < 0 ||
 				syscall(SYS_move_mount, tree->mounts[i], "", root, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return error_sys(err, "share %zu: cannot mount it", i);
+		if (tree->shares && cover_masked(root, name, &tree->shares[i], err) < 0)
+			return error_prefix(err, "share %zu", i);
 	}
 	if (syscall(SYS_mount_setattr, root, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0)
 		return error_sys(err, "share tree: cannot make it read-only");

@@ -31,6 +31,7 @@ void shares_rewrite_undo(struct plan *copy);
 
 /* Copies of the shares' mounts, not yet anywhere; read-only where asked, without devices and set-uid. */
 struct share_tree {
+	const struct vm_share *shares; /* borrowed */
 	int *mounts;
 	size_t n;
 };

@@ -142,7 +142,7 @@ static int vm_check(const struct plan *plan, struct error *err)
 	if (!plan->vm.kernel_path || access(plan->vm.kernel_path, R_OK) < 0)
 		return error_set(err, ENOENT, "vm.kernel: no guest kernel%s%s; import one: bivalve kernel import",
 				plan->vm.kernel_path ? " at " : "", plan->vm.kernel_path ? plan->vm.kernel_path : "");
-	if (!plan->root.disk && !plan->root.path)
+	if (!plan->root.disk && !plan->root.path && !plan->root.empty)
 		return error_set(err, EOPNOTSUPP,
 			"root: the VM shell needs it as a disk or as a folder (root.path), and "
 			"there is neither for %s",

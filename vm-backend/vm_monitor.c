@@ -560,8 +560,8 @@ static void describe_machine(struct monitor *m, struct vm_config *config, bool v
 	const struct plan *plan = m->start->plan;
 
 	m->n_shares = shares_of_plan(plan, &m->shares);
-	m->words = xasprintf(WORDS "%s%s%s%s", verbose ? "" : " quiet", m->n_shares ? " --" : "",
-			m->n_shares ? " " SHARES_WORD : "", plan->root.path ? " " NO_IMAGE_WORD : "");
+	m->words = xasprintf(WORDS "%s%s%s%s", verbose ? "" : " quiet", m->n_shares || !plan->root.disk ? " --" : "",
+		m->n_shares ? " " SHARES_WORD : "", plan->root.disk && !plan->root.path ? "" : " " NO_IMAGE_WORD);
 
 	*config = (struct vm_config){
 		.name = plan->id,

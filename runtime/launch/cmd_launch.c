@@ -15,11 +15,11 @@
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/run.h"
 
-/* Reads the words of launch, plan or compare into o. 1: help was asked for and printed. */
-int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
-		struct error *err)
+/* Reads the options. *ret_at: the first other word, which is there. 1: help was asked for and printed. */
+static int parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
+		const char *what, int *ret_at, struct error *err)
 {
-	struct option_row rows[LAUNCH_ROWS + 8];
+	struct option_row rows[LAUNCH_ROWS + 16];
 	size_t n = 0;
 	bool help;
 	int at, r;
@@ -40,9 +40,31 @@ int launch_parse(struct launch_options *o, int argc, char **argv, const char *us
 	}
 	if (at >= argc)
 		return error_set(err, EINVAL,
-			"%s needs the name of an image: see `bivalve %s --help`", argv[0], argv[0]);
+			"%s needs %s: see `bivalve %s --help`", argv[0], what, argv[0]);
+	*ret_at = at;
+	return 0;
+}
+
+int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
+		struct error *err)
+{
+	int at, r = parse(o, argc, argv, usage, more, "the name of an image", &at, err);
+
+	if (r)
+		return r;
 	o->image = argv[at];
 	o->command = argv + at + 1;
+	return 0;
+}
+
+int launch_parse_program(struct launch_options *o, int argc, char **argv, const char *usage,
+	const struct option_row *more, struct error *err)
+{
+	int at, r = parse(o, argc, argv, usage, more, "a program", &at, err);
+
+	if (r)
+		return r;
+	o->command = argv + at;
 	return 0;
 }
 
@@ -61,8 +83,7 @@ int report_write(const struct report *report, const char *path, struct error *er
 	return 0;
 }
 
-/* A report that cannot be written should be known before the workload runs, not after. */
-static int check_report_path(const char *path, struct error *err)
+int report_check_path(const char *path, struct error *err)
 {
 	_cleanup_free_ char *dir = NULL;
 	const char *slash;
@@ -100,7 +121,7 @@ static int launch(const struct launch_options *o, struct report *report, struct 
 	_cleanup_close_ int input = -1;
 	struct plan plan = { 0 };
 	struct error unwritten = { 0 };
-	int r = check_report_path(o->report, err);
+	int r = report_check_path(o->report, err);
 
 	if (r == 0)
 		r = prepare_plan(o, &plan, err);

@@ -21,6 +21,7 @@ struct command {
 extern const struct command commands[]; /* ends with name NULL */
 
 int cmd_launch(int argc, char **argv, struct error *err);
+int cmd_sandbox(int argc, char **argv, struct error *err);
 int cmd_compare(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);

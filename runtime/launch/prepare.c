@@ -22,6 +22,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "runtime/launch/prepare.h"
+#include "runtime/launch/sandbox_view.h"
 #include "vm-backend/kernel/kernel.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -112,6 +113,8 @@ void launch_options_release(struct launch_options *o)
 	strv_free(o->volumes);
 	strv_free(o->env);
 	strv_free(o->tmpfs);
+	strv_free(o->ro_paths);
+	strv_free(o->rw_paths);
 	*o = (struct launch_options){ 0 };
 }
 
@@ -163,11 +166,18 @@ static void set_env(char ***env, char *owned)
 	strv_push(env, owned);
 }
 
+/* What a sandboxed program gets of our environment; others may hold secrets, and --env passes them on. */
+static const char *const host_variables[] = { "PATH", "TERM", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG",
+	"LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME" };
+
 static int fill_env(const struct launch_options *o, const struct image *image, struct plan *plan, struct error *err)
 {
 	char ***env = &plan->process.env;
 
 	set_env(env, xstrdup(DEFAULT_PATH));
+	for (size_t i = 0; !o->image && i < ARRAY_LEN(host_variables); i++)
+		if (getenv(host_variables[i]))
+			set_env(env, xasprintf("%s=%s", host_variables[i], getenv(host_variables[i])));
 	set_env(env, xasprintf("HOSTNAME=%s", plan->hostname));
 	set_env(env, xstrdup("container=bivalve"));
 	if (plan->process.terminal)
@@ -361,7 +371,7 @@ static int fill_identity(const struct launch_options *o, struct plan *plan, stru
 	if (r < 0)
 		return r;
 	plan->hostname = xstrdup(o->hostname ? o->hostname : plan->id);
-	plan->policy = xstrdup(o->policy ? o->policy : "default");
+	plan->policy = xstrdup(o->policy ? o->policy : o->image ? "default" : "strict");
 	if (o->hostname && strlen(o->hostname) > 64)
 		return error_set(err, EINVAL, "--hostname: longer than 64 characters");
 	return choose(o->network, networks, &plan->network, "--net", err);
@@ -375,11 +385,19 @@ static int fill_process(const struct launch_options *o, const struct image *imag
 
 	p->terminal = o->terminal;
 	p->init = !o->init_off;
-	p->cwd = xstrdup(o->workdir ? o->workdir : image->cwd && *image->cwd ? image->cwd : "/");
+	if (o->workdir)
+		p->cwd = xstrdup(o->workdir);
+	else if (o->image)
+		p->cwd = xstrdup(image->cwd && *image->cwd ? image->cwd : "/");
+	else
+		p->cwd = getcwd(NULL, 0);
+	if (!p->cwd)
+		return error_sys(err, "the working directory");
 	if (p->cwd[0] != '/')
 		return error_set(err, EINVAL, "--workdir %s: expected an absolute path", p->cwd);
 	p->user = xstrdup(o->user);
 	r = fill_env(o, image, plan, err);
+	plan->root.empty = !o->image;
 	return r < 0 ? r : fill_command(o, image, plan, err);
 }
 
@@ -405,6 +423,8 @@ static void fill_id_maps(struct plan *plan)
 	for (const char *c = plan->id; *c; c++)
 		base = base * 31 + (unsigned char)*c;
 	base = (1 << 20) + base % 30000 * 65536;
+	if (plan->root.empty && !strcmp(plan->backend, "vm"))
+		base = 0; /* shared folders cannot be idmapped in a guest, whose root is nobody's but its own */
 	add_map(&plan->uid_maps, &plan->n_uid_maps, geteuid() ? geteuid() : base, geteuid() ? 1 : 65536);
 	add_map(&plan->gid_maps, &plan->n_gid_maps, geteuid() ? getegid() : base, geteuid() ? 1 : 65536);
 }
@@ -465,19 +485,21 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	bool vm;
 	int r = fill_identity(o, ret, err);
 
-	if (r == 0)
+	if (r == 0 && o->image)
 		r = image_load(store, o->image, &image, err);
 	if (r < 0)
 		return r;
 	vm = !strcmp(ret->backend, "vm");
 	fill_limits(o, ret);
 	r = fill_process(o, &image, ret, err);
-	if (r == 0)
+	if (r == 0 && o->image)
 		r = fill_root(store, &image, ret, vm);
 	if (r == 0)
 		r = fill_volumes(o, ret, err);
 	if (r == 0)
 		r = fill_policy(o, &image, run_dir, ret, err);
+	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
+		r = sandbox_view_fill(o, ret, err);
 	fill_terminal(ret);
 	if (r == 0 && vm)
 		r = fill_vm(o, store, ret, err);

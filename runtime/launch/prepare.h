@@ -13,12 +13,13 @@ struct launch_options {
 	char **volumes, **env, **tmpfs;
 	uint64_t memory_bytes, timeout_us, pids, upper_bytes;
 	double cpus;
-	const char *image;     /* the first word after the options */
+	const char *image;     /* the first word after the options; NULL: sandbox, the root is a view of the host */
 	char **command;        /* the rest: points into argv, NULL-terminated */
+	char **ro_paths, **rw_paths; /* sandbox: more of the host that is shown */
 };
 
 /* The rows of all options that describe a workload; valid while o is. Ends with name NULL. At most 40 rows. */
-enum { LAUNCH_ROWS = 40 };
+enum { LAUNCH_ROWS = 48 };
 void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_ROWS]);
 void launch_options_release(struct launch_options *o);
 

@@ -47,7 +47,7 @@ static const struct field instance_fields[] = {
 };
 const struct record_type instance_type = { "instance", sizeof(struct instance), instance_fields };
 
-static const struct instance_live no_handles = { -1, -1, -1, -1 };
+static const struct instance_live no_handles = { -1, -1, -1, -1, -1 };
 
 void instance_init(struct instance *in)
 {
@@ -59,6 +59,7 @@ void instance_release(struct instance *in)
 	close_cleanup(&in->live.pidfd);
 	close_cleanup(&in->live.event_fd);
 	close_cleanup(&in->live.start_fd);
+	close_cleanup(&in->live.scratch_fd);
 	close_cleanup(&in->live.console_fd);
 	record_release(&instance_type, in);
 	in->live = no_handles;

@@ -38,6 +38,8 @@ struct instance {
 		int event_fd;         /* SOCK_SEQPACKET: struct backend_event from the workload's side, backend.h */
 		/* one byte written: go; closed unwritten: never start. -1 if detached: see <dir>/start */
 		int start_fd;
+		/* the scratch file system, if the plan wants the changes and it is on this host */
+		int scratch_fd;
 		int console_fd;       /* the pseudo-terminal's master, if the plan has a terminal */
 	} live;
 };

@@ -138,12 +138,15 @@ static const struct field device_fields[] = {
 static const struct record_type device_type = { "device", sizeof(struct plan_device), device_fields };
 
 static const struct field root_fields[] = {
+	{ ROW(plan_root, empty, FIELD_BOOL) },
+	{ LIST(plan_root, links, plan_pair_type) },
 	{ ROW(plan_root, image, FIELD_STRING) },
 	{ ROW(plan_root, digest, FIELD_STRING) },
 	{ ROW(plan_root, path, FIELD_STRING) },
 	{ ROW(plan_root, lowers, FIELD_STRINGS) },
 	{ ROW(plan_root, disk, FIELD_STRING) },
 	{ ROW(plan_root, upper_bytes, FIELD_UINT) },
+	{ ROW(plan_root, upper_inodes, FIELD_UINT) },
 	{ ROW(plan_root, read_only, FIELD_BOOL) },
 	{ ROW(plan_root, propagation, FIELD_STRING) },
 	{ 0 },
@@ -300,6 +303,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, seccomp_metadata, FIELD_STRING) },
 	{ ROW(plan, hooks, FIELD_RECORD), .record = &hooks_type },
 	{ LIST(plan, annotations, plan_pair_type) },
+	{ ROW(plan, changes, FIELD_BOOL) },
 	{ ROW(plan, cgroup, FIELD_STRING) },
 	{ ROW(plan, no_pivot, FIELD_BOOL) },
 	{ ROW(plan, resources, FIELD_RECORD), .record = &plan_resources_type },
@@ -347,4 +351,9 @@ const char *plan_join_path(const struct plan *plan, enum plan_namespace type)
 bool plan_has_userns(const struct plan *plan)
 {
 	return plan->namespaces & PLAN_NS(USER) || plan_join_path(plan, PLAN_NS_USER);
+}
+
+bool plan_is_overlay(const struct plan *plan, const struct plan_mount *mount)
+{
+	return !plan->mounts_exact && mount->type && !strcmp(mount->type, "overlay");
 }

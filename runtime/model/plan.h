@@ -86,12 +86,15 @@ struct plan_id_map {
 
 struct plan_mount {
 	char *destination;       /* absolute, in the root; missing directories are made */
-	/* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup"; others as the kernel has */
+	/*
+	 * "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup"; others as the kernel has. "overlay", unless
+	 * mounts_exact: the folder source as it is, with what is written to it kept aside, see plan.changes.
+	 */
 	char *type;
-	char *source;            /* bind: an absolute path of the host */
-	/* mount(8) words: ro nosuid nodev noexec, propagation (rslave), recursive ones (rro), idmap ridmap tmpcopyup,
-	 * or
-	 * the file system's own (size=…, mode=…) */
+	char *source;            /* bind, overlay: an absolute path of the host */
+	/*
+	 * mount(8) words: ro nosuid nodev noexec, propagation (rslave), recursive ones (rro), idmap ridmap tmpcopyup,
+	 * or the file system's own (size=…, mode=…) */
 	char **options;
 	/* of an idmapped mount; none: those of the plan, if "idmap" is an option */
 	struct plan_id_map *uid_maps, *gid_maps;
@@ -110,9 +113,13 @@ struct plan_root {
 	char *digest;            /* "sha256:…" of the image's manifest */
 	/* a directory that is the root itself, written to directly; no lowers, no disk, no upper */
 	char *path;
+	bool empty;              /* a tmpfs that holds what the mounts and links below need; no lowers, disk, path */
+	struct plan_pair *links; /* of an empty root: symbolic links, key the absolute path, value what it says */
+	size_t n_links;
 	char **lowers;           /* directories of this host (or guest), lowest layer first */
 	char *disk;              /* the EROFS disk with the same content, for the VM; NULL for the container */
 	uint64_t upper_bytes;    /* size of the tmpfs that takes the writes; 0: half the memory, as tmpfs does */
+	uint64_t upper_inodes;   /* files and folders in it; 0: as tmpfs does */
 	bool read_only;          /* no upper at all */
 	char *propagation;       /* of the root's mount: "private", "rslave", …; NULL: rprivate */
 };
@@ -247,6 +254,7 @@ struct plan {
 	struct plan_hooks hooks;
 	struct plan_pair *annotations;
 	size_t n_annotations;
+	bool changes; /* what is written to mounts of type overlay is handed out when the workload has ended */
 	char *cgroup;            /* path below each hierarchy's root; NULL: bivalve-<id> */
 	bool no_pivot;           /* the root by MS_MOVE and chroot: for hosts whose root is an initramfs */
 	struct plan_resources resources;
@@ -263,6 +271,9 @@ size_t plan_hooks_of(const struct plan *plan, enum plan_hook_stage stage, const 
 const char *plan_hook_stage_name(enum plan_hook_stage stage);
 /* The path of the namespace of this type that is to be joined, or NULL. type: a name of plan.namespaces. */
 const char *plan_join_path(const struct plan *plan, enum plan_namespace type);
+/* Whether it is an overlay of a folder of the host; a bundle's "overlay" is whatever its options make the kernel
+ * mount. */
+bool plan_is_overlay(const struct plan *plan, const struct plan_mount *mount);
 /* Whether the workload is in a user namespace that is not its maker's, new or joined. */
 bool plan_has_userns(const struct plan *plan);
 

@@ -68,7 +68,7 @@ has_vm() {
 	run --separate-stderr "$BIVALVE" --help
 	[ "$status" -eq 0 ]
 	[ -z "$stderr" ]
-	for command in launch compare plan image kernel policy list kill delete doctor; do
+	for command in launch sandbox compare plan image kernel policy list kill delete doctor; do
 		[[ "$output" == *"$command"* ]]
 		run --separate-stderr "$BIVALVE" "$command" --help
 		[ "$status" -eq 0 ]

@@ -63,7 +63,7 @@ static int read_plan(struct guest *g, const struct guest_session *s, struct erro
 		r = record_read(j, &plan_type, &g->plan, err);
 	if (r < 0)
 		return r;
-	if (!g->plan.root.path) {
+	if (!g->plan.root.path && !g->plan.root.empty) {
 		strv_free(g->plan.root.lowers);
 		g->plan.root.lowers = NULL;
 		strv_push(&g->plan.root.lowers, xstrdup(GUEST_IMAGE));
@@ -76,7 +76,7 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 {
 	struct spawn_request request = { .plan = &g->plan, .stdio = { -1, -1, -1 }, .event_fd = -1, .start_fd = -1,
 		.in_guest = true, .detached = s->detached };
-	struct spawn_result result = { .pidfd = -1, .console_fd = -1, .release_fd = -1 };
+	struct spawn_result result = { .pidfd = -1, .console_fd = -1, .scratch_fd = -1, .release_fd = -1 };
 	int go[2], events[2], r = read_plan(g, s, err);
 
 	if (r < 0)

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `bivalve sandbox`: a program of the host, with as little of the host as it needs. */
+#include <unistd.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/log.h"
+#include "runtime/launch/commands.h"
+#include "runtime/launch/run.h"
+
+static int run(struct launch_options *o, struct report *report, struct error *err)
+{
+	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal };
+	struct plan plan = { 0 };
+	struct error unwritten = { 0 };
+	int r = report_check_path(o->report, err);
+
+	if (r == 0)
+		r = prepare_plan(o, &plan, err);
+	if (r == 0) {
+		r = launch_plan(&plan, &io, report, err);
+		if (r >= 0 && report->error)
+			log_line(LOG_LEVEL_ERROR, "%s", report->error);
+		if (o->report && report->version && report_write(report, o->report, &unwritten) < 0)
+			log_line(LOG_LEVEL_ERROR, "%s", unwritten.message);
+	}
+	record_release(&plan_type, &plan);
+	return r;
+}
+
+int cmd_sandbox(int argc, char **argv, struct error *err)
+{
+	struct launch_options o = { 0 };
+	struct report report = { .start_ns = clock_now_ns() };
+	const struct option_row rows[] = {
+		{ 0, "ro", OPTION_LIST, &o.ro_paths, "PATH", "show a folder or file of the host, read-only", NULL },
+		{ 0, "rw", OPTION_LIST, &o.rw_paths, "PATH", "the same, and let it write there", NULL },
+		{ 0, NULL, OPTION_FLAG, NULL, NULL, NULL, NULL },
+	};
+	int r = launch_parse_program(&o, argc, argv, "sandbox [OPTIONS] PROGRAM [ARG…]", rows, err);
+
+	if (r == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO))
+		o.terminal = true;
+	r = r > 0 ? 0 : r < 0 ? r : run(&o, &report, err);
+	launch_options_release(&o);
+	record_release(&report_type, &report);
+	return r;
+}
