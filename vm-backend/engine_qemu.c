@@ -26,6 +26,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/base/json.h"
 #include "vm-backend/agent_protocol.h"
+#include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/qemu_jail.h"
@@ -202,6 +203,14 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	_exit(1);
 }
 
+/* The form of the kernel that boots faster: unpacked, if QEMU can enter it. */
+static const char *choose_kernel(const struct vm_config *config)
+{
+	_cleanup_close_ int fd = config->vmlinux_path ? open(config->vmlinux_path, O_RDONLY | O_CLOEXEC) : -1;
+
+	return fd >= 0 && arch_kernel_pvh(fd) ? config->vmlinux_path : config->kernel_path;
+}
+
 static int check_files(const struct vm_config *config, struct error *err)
 {
 	int r = kernel_file_check(config->kernel_path, NULL, NULL, err);
@@ -216,15 +225,19 @@ static int check_files(const struct vm_config *config, struct error *err)
 	return 0;
 }
 
-static int qemu_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err)
+static int qemu_spawn(const struct vm_config *asked, pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
+	struct vm_config own = *asked;
+	const struct vm_config *config = &own;
 	_cleanup_free_ char *program = find_program();
 	_cleanup_close_ int status_read = -1, status_write = -1, shares = -1;
 	_cleanup_strv_ char **argv = NULL;
 	pid_t pid, parent = getpid();
-	int status[2], code, pidfd, r = check_files(config, err);
+	int status[2], code, pidfd, r;
 	char reason[160];
 
+	own.kernel_path = choose_kernel(asked);
+	r = check_files(config, err);
 	if (r < 0)
 		return r;
 	if (!program)

@@ -154,9 +154,15 @@ static void test_kernels(void)
 	ok(machine.entry.rbx == PVH_INFO_GPA && info[0] == 0x336ec578 && info[3] == 1, "with a start_info");
 	ok(!strcmp(at(COMMAND_LINE_GPA), "one two"), "and its command line");
 	ok(!memcmp(at(0x1000000), &vmlinux, 64), "its segment is in place");
+	ok(!arch_kernel_pvh(fd), "notes that are not aligned are not for QEMU");
+	close(fd);
+	vmlinux.note.p_align = 4;
+	fd = file_with(&vmlinux, sizeof vmlinux);
+	ok(arch_kernel_pvh(fd) && !arch_kernel_pvh(initramfs), "aligned they are, and what is no ELF file is not");
 	close(fd);
 	vmlinux.words[2] = 17;
 	fd = file_with(&vmlinux, sizeof vmlinux);
+	ok(!arch_kernel_pvh(fd), "without the entry it is no kernel for QEMU");
 	ok(arch_load(&machine, fd, "K", initramfs, "", &err) == 0 && !machine.entry.protected_mode &&
 			machine.entry.rip == 0x1000000 && machine.entry.rsi == BOOT_PARAMS_GPA,
 			"without one at its entry");

@@ -219,7 +219,7 @@ static int write_elf(int fd, const char *file, const Elf64_Ehdr *source, const s
 	for (size_t i = 0; i < p->n; i++) {
 		list[i] = p->list[i];
 		list[i].p_offset = at;
-		list[i].p_align = 1;
+		list[i].p_align = list[i].p_type == PT_NOTE ? 4 : 1; /* QEMU steps through notes by it */
 		if (lseek(fd, (off_t)at, SEEK_SET) < 0)
 			return -errno;
 		r = fd_write_full(fd, file + p->list[i].p_offset, list[i].p_filesz);

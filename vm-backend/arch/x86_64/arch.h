@@ -45,6 +45,12 @@ struct arch_entry {
 int arch_load(struct machine *machine, int kernel_fd, const char *kernel_path, int initramfs_fd,
 		const char *command_line, struct error *err);
 
+/*
+ * Whether an open file is an unpacked kernel that can be entered by PVH, and whose notes are aligned as the ELF
+ * specification has it: QEMU finds the entry only then.
+ */
+bool arch_kernel_pvh(int fd);
+
 /* Gives a vCPU its identity and, if it is the first, its registers at the kernel's entry. */
 int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct error *err);
 

@@ -13,7 +13,7 @@
 #include "vm-backend/arch/x86_64/kernel_image.h"
 #include "vm-backend/arch/x86_64/layout.h"
 
-enum { MAX_SEGMENTS = 64, MAX_NOTES = 64 << 10, XEN_PHYS32_ENTRY = 18 };
+enum { MAX_SEGMENTS = 64, MAX_NOTES = 64 << 10, XEN_PHYS32_ENTRY = 18, NOTE_ALIGN = 4 };
 
 int image_read(int fd, const char *path, uint64_t offset, uint64_t bytes, const struct vm_memory *memory, gpa_t gpa,
 		struct error *err)
@@ -97,21 +97,43 @@ static int load_segment(int fd, const char *path, const struct vm_memory *memory
 	return image_read(fd, path, segment->p_offset, segment->p_filesz, memory, segment->p_paddr, err);
 }
 
+/* Reads the headers, at most MAX_SEGMENTS. 1: read; 0: no ELF file; -EINVAL: one, but unusable. */
+static int read_headers(int fd, const char *path, Elf64_Ehdr *elf, Elf64_Phdr segments[MAX_SEGMENTS], struct error *err)
+{
+	ssize_t bytes;
+
+	if (pread(fd, elf, sizeof *elf, 0) != sizeof *elf || memcmp(elf->e_ident, ELFMAG, SELFMAG))
+		return 0;
+	if (elf->e_ident[EI_CLASS] != ELFCLASS64 || elf->e_machine != EM_X86_64)
+		return error_set(err, EINVAL, "not a kernel: %s: ELF, but not for x86-64", path);
+	bytes = (ssize_t)(elf->e_phnum * sizeof *segments);
+	if (elf->e_phnum == 0 || elf->e_phnum > MAX_SEGMENTS || elf->e_phentsize != sizeof *segments ||
+			elf->e_phoff > INT64_MAX || pread(fd, segments, (size_t)bytes, (off_t)elf->e_phoff) != bytes)
+		return error_set(err, EINVAL, "not a kernel: %s: ELF without usable program headers", path);
+	return 1;
+}
+
+bool arch_kernel_pvh(int fd)
+{
+	Elf64_Ehdr elf;
+	Elf64_Phdr segments[MAX_SEGMENTS];
+
+	if (read_headers(fd, "", &elf, segments, NULL) != 1)
+		return false;
+	for (unsigned i = 0; i < elf.e_phnum; i++)
+		if (segments[i].p_type == PT_NOTE && segments[i].p_align == NOTE_ALIGN && segment_pvh(fd, &segments[i]))
+			return true;
+	return false;
+}
+
 int elf_load(int fd, const char *path, const struct vm_memory *memory, struct kernel_image *image, struct error *err)
 {
 	Elf64_Ehdr elf;
 	Elf64_Phdr segments[MAX_SEGMENTS];
-	ssize_t bytes;
+	int found = read_headers(fd, path, &elf, segments, err);
 
-	if (pread(fd, &elf, sizeof elf, 0) != sizeof elf || memcmp(elf.e_ident, ELFMAG, SELFMAG))
-		return 0;
-	if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_machine != EM_X86_64)
-		return error_set(err, EINVAL, "not a kernel: %s: ELF, but not for x86-64", path);
-	bytes = (ssize_t)(elf.e_phnum * sizeof *segments);
-	if (elf.e_phnum == 0 || elf.e_phnum > MAX_SEGMENTS || elf.e_phentsize != sizeof *segments ||
-			elf.e_phoff > INT64_MAX || pread(fd, segments, (size_t)bytes, (off_t)elf.e_phoff) != bytes)
-		return error_set(err, EINVAL, "not a kernel: %s: ELF without usable program headers", path);
-
+	if (found != 1)
+		return found;
 	*image = (struct kernel_image){ .entry = elf.e_entry, .initramfs_max = ARCH_HOLE_START - 1 };
 	for (unsigned i = 0; i < elf.e_phnum; i++) {
 		uint32_t pvh = segments[i].p_type == PT_NOTE ? segment_pvh(fd, &segments[i]) : 0;
