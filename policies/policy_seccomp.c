@@ -8,6 +8,7 @@
 #include "policies/presets.h"
 #include "policies/enforce/caps.h"
 #include "policies/schema.h"
+#include "policies/syscall_groups.h"
 #include "runtime/base/alloc.h"
 
 enum { MAX_RULES = 1024, MAX_ARGUMENTS = 64, ERRNO_NAMES = 134 };
@@ -182,14 +183,55 @@ static bool named_by_preset(const char *syscall)
 	return false;
 }
 
+static int refuse_group(const struct document *d, const struct json *name, struct error *err)
+{
+	const char *near = schema_nearest(name->string, syscall_group_names());
+
+	if (near)
+		return schema_refuse(d, name, err, "\"%s\": no such group: did you mean \"%s\"?", name->string, near);
+	return schema_refuse(d, name, err, "\"%s\": no such group: see `bivalve policy list --groups`", name->string);
+}
+
 /* In a preset a call that this libseccomp does not know is simply not there; in a user's document it is a slip. */
 static int check_syscalls(const struct document *d, const struct json *names, struct error *err)
 {
-	for (size_t i = 0; !d->builtin && i < names->n_items; i++)
-		if (!seccomp_syscall_known(names->items[i]->string) && !named_by_preset(names->items[i]->string))
-			return schema_refuse(d, names->items[i], err, "\"%s\": no such system call: names as in "
-					"syscalls(2), known to this libseccomp", names->items[i]->string);
+	for (size_t i = 0; i < names->n_items; i++) {
+		const char *name = names->items[i]->string;
+
+		if (*name == '@' && !syscall_group_find(name))
+			return refuse_group(d, names->items[i], err);
+		if (*name == '@' || d->builtin || seccomp_syscall_known(name) || named_by_preset(name))
+			continue;
+		return schema_refuse(d, names->items[i], err, "\"%s\": no such system call: names as in syscalls(2), "
+				"known to this libseccomp, and groups (`bivalve policy list --groups`)", name);
+	}
 	return 0;
+}
+
+/* Groups become what they hold; a name twice in one rule is once. */
+static void expand_groups(struct seccomp_rule *rule)
+{
+	char **names = NULL;
+	bool any = false;
+
+	strv_foreach(name, rule->syscalls)
+		any = any || *name == '@';
+	if (!any)
+		return;
+	strv_foreach(name, rule->syscalls) {
+		bool known = false;
+
+		if (*name == '@') {
+			(void)syscall_group_expand(name, &names); /* checked: it exists */
+			continue;
+		}
+		strv_foreach(other, names)
+			known = known || !strcmp(other, name);
+		if (!known)
+			strv_push(&names, xstrdup(name));
+	}
+	strv_free(rule->syscalls);
+	rule->syscalls = names;
 }
 
 static int read_rule(const struct document *d, const struct json *j, struct seccomp_rule *rule, struct error *err)
@@ -207,7 +249,10 @@ static int read_rule(const struct document *d, const struct json *j, struct secc
 		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log, default");
 	if (rule->error && rule->action != SECCOMP_ERRNO)
 		return schema_refuse(d, json_get(j, "errno"), err, "belongs to the action \"errno\"");
-	return check_syscalls(d, json_get(j, "syscalls"), err);
+	r = check_syscalls(d, json_get(j, "syscalls"), err);
+	if (r == 0)
+		expand_groups(rule);
+	return r;
 }
 
 static int append_rules(const struct document *d, const struct json *j, struct seccomp_profile *profile,

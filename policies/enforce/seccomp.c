@@ -36,11 +36,12 @@
 #include "policies/enforce/seccomp.h"
 #include "policies/enforce/seccomp_cache.h"
 #include "policies/enforce/seccomp_verify.h"
+#include "policies/enforce/syscall_names.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 
 enum {
-	TEXT_VERSION = 1,     /* raise it when the same text would compile to another program */
+	TEXT_VERSION = 2,     /* raise it when the same text would compile to another program */
 	MAX_ENTRIES = 1 << 16,
 	MAX_NAME = 64,
 	ARGUMENTS = 6,
@@ -107,7 +108,7 @@ static bool plain(const char *name)
 
 bool seccomp_syscall_known(const char *name)
 {
-	return plain(name) && seccomp_syscall_resolve_name(name) != __NR_SCMP_ERROR;
+	return plain(name) && syscall_number(name) != SYSCALL_UNKNOWN;
 }
 
 /* The numbers come from documents: what libseccomp cannot express is refused before anything is built. */
@@ -239,8 +240,10 @@ static int add_rule(struct entries *e, const struct seccomp_rule *rule, uint32_t
 		size_t parts = alternatives ? rule->n_arguments : 1;
 
 		entry.name = name;
-		entry.nr = plain(name) ? seccomp_syscall_resolve_name(name) : __NR_SCMP_ERROR;
-		if (entry.nr == __NR_SCMP_ERROR || (entry.nr < 0 && !foreign)) /* of other architectures only */
+		entry.nr = plain(name) ? syscall_number(name) : SYSCALL_UNKNOWN;
+		if (entry.nr == SYSCALL_UNKNOWN || (entry.nr < 0 && !foreign)) /* of other architectures only */
+			continue;
+		if (foreign && syscall_is_newer(entry.nr)) /* libseccomp would have to name it to find it there */
 			continue;
 		if (e->n + parts > MAX_ENTRIES)
 			return error_set(err, E2BIG, "seccomp: more than %d rules", MAX_ENTRIES);

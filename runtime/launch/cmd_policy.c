@@ -1,57 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `bivalve policy list|show|check`. */
+/* `bivalve policy`: what the built-in policies are, and what a document says. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "policies/policy.h"
 #include "policies/presets.h"
+#include "policies/syscall_groups.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/options.h"
 #include "runtime/launch/commands.h"
 
 static const char usage[] =
-	"Usage: bivalve policy list          the policies built in\n"
-	"       bivalve policy show NAME     the document of one of them\n"
-	"       bivalve policy check FILE    is this document valid? Says where it is not\n";
+	"Usage: bivalve policy list [--groups] [--json]      the policies built in; the groups of system calls\n"
+	"       bivalve policy show NAME                     the document of one of them\n"
+	"       bivalve policy check FILE                    is this document valid? Says where it is not\n";
 
-static int list(void)
+static void print_json(struct json_writer *w)
 {
+	_cleanup_free_ char *text = json_writer_finish(w, NULL);
+
+	fputs(text, stdout);
+}
+
+static int list_presets(bool json)
+{
+	struct json_writer *w = json ? json_writer_new(false) : NULL;
+
+	if (json)
+		json_begin_array(w, NULL);
 	for (const char *const *name = policy_presets(); *name; name++) {
 		struct policy p = { 0 };
 		struct error err;
 
-		if (policy_load(*name, &p, &err) == 0)
+		(void)policy_load(*name, &p, &err); /* tests load them all */
+		if (json) {
+			json_begin_object(w, NULL);
+			json_put_string(w, "name", *name);
+			json_put_string(w, "description", p.description);
+			json_end(w);
+		} else {
 			printf("%-12s %s\n", *name, p.description ? p.description : "");
+		}
 		policy_release(&p);
+	}
+	if (json) {
+		json_end(w);
+		print_json(w);
 	}
 	return 0;
 }
 
-int cmd_policy(int argc, char **argv, struct error *err)
+static void print_members(char *const *names)
 {
-	const char *verb = argc > 1 ? argv[1] : "", *text;
+	size_t column = 0;
+
+	strv_foreach(name, names) {
+		if (column == 0 || column + strlen(name) + 1 > 100)
+			column = (size_t)printf("%s   ", column ? "\n" : "") - (column != 0);
+		column += (size_t)printf(" %s", name);
+	}
+	printf("\n");
+}
+
+static int list_groups(bool json)
+{
+	struct json_writer *w = json ? json_writer_new(false) : NULL;
+
+	if (json)
+		json_begin_array(w, NULL);
+	for (const struct syscall_group *g = syscall_groups; g->name; g++) {
+		_cleanup_strv_ char **names = NULL;
+
+		(void)syscall_group_expand(g->name, &names); /* it exists */
+		if (!json) {
+			printf("%-14s %s\n", g->name, g->description);
+			if (strcmp(g->name, "@all"))
+				print_members(names);
+			continue;
+		}
+		json_begin_object(w, NULL);
+		json_put_string(w, "name", g->name);
+		json_put_string(w, "description", g->description);
+		json_begin_array(w, "syscalls");
+		strv_foreach(name, names)
+			json_put_string(w, NULL, name);
+		json_end(w);
+		json_end(w);
+	}
+	if (json) {
+		json_end(w);
+		print_json(w);
+	}
+	return 0;
+}
+
+static int verb_list(int argc, char **argv, struct error *err)
+{
+	bool groups = false, json = false, help;
+	const struct option_row rows[] = {
+		{ .name = "groups", .kind = OPTION_FLAG, .target = &groups,
+			.help = "the groups of system calls instead" },
+		{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "as JSON" },
+		{ .name = NULL },
+	};
+	int at, r = options_parse(rows, argc, argv, &at, &help, err);
+
+	if (r < 0)
+		return r;
+	if (at < argc)
+		return error_set(err, EINVAL, "policy list: unexpected \"%s\"", argv[at]);
+	return groups ? list_groups(json) : list_presets(json);
+}
+
+static int verb_show(int argc, char **argv, struct error *err)
+{
+	const char *text = argc == 2 ? preset_text(argv[1]) : NULL;
+
+	if (argc != 2)
+		return error_set(err, EINVAL, "policy show: expected the name of a policy");
+	if (!text)
+		return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[1]);
+	fputs(text, stdout);
+	return 0;
+}
+
+static int verb_check(int argc, char **argv, struct error *err)
+{
 	struct policy p = { 0 };
 	int r;
 
-	if (!strcmp(verb, "--help") || !strcmp(verb, "-h")) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (!strcmp(verb, "list") && argc == 2)
-		return list();
-	if (!strcmp(verb, "show") && argc == 3) {
-		text = preset_text(argv[2]);
-		if (!text)
-			return error_set(err, ENOENT,
-				"no policy named %s is built in: see `bivalve policy list`",
-				argv[2]);
-		fputs(text, stdout);
-		return 0;
-	}
-	if (strcmp(verb, "check") || argc != 3)
-		return error_set(err, EINVAL, "policy: expected list, show NAME or check FILE");
-	r = policy_load(argv[2], &p, err);
+	if (argc != 2)
+		return error_set(err, EINVAL, "policy check: expected a FILE");
+	r = policy_load(argv[1], &p, err);
 	policy_release(&p);
 	if (r == 0)
-		printf("%s: valid\n", argv[2]);
+		printf("%s: valid\n", argv[1]);
 	return r;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv, struct error *err); /* argv[0]: the verb */
+} verbs[] = {
+	{ "list", verb_list },
+	{ "show", verb_show },
+	{ "check", verb_check },
+};
+
+int cmd_policy(int argc, char **argv, struct error *err)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			fputs(usage, stdout);
+			return 0;
+		}
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (!strcmp(verb, verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1, err);
+	return error_set(err, EINVAL, "policy: expected list, show, check: see `bivalve policy --help`");
 }

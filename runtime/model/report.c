@@ -19,6 +19,18 @@ static const struct field milestone_fields[] = {
 };
 static const struct record_type milestone_type = { "milestone", sizeof(struct report_milestone), milestone_fields };
 
+static const struct field denied_fields[] = {
+	{ ROW(report_denied, syscall, FIELD_STRING) },
+	{ ROW(report_denied, path, FIELD_STRING) },
+	{ ROW(report_denied, address, FIELD_STRING) },
+	{ ROW(report_denied, action, FIELD_STRING) },
+	{ ROW(report_denied, error, FIELD_STRING) },
+	{ ROW(report_denied, rule, FIELD_STRING) },
+	{ ROW(report_denied, count, FIELD_UINT) },
+	{ 0 },
+};
+static const struct record_type denied_type = { "denied", sizeof(struct report_denied), denied_fields };
+
 static const struct field report_fields[] = {
 	{ ROW(report, version, FIELD_UINT) },
 	{ ROW(report, id, FIELD_STRING) },
@@ -42,6 +54,10 @@ static const struct field report_fields[] = {
 	{ ROW(report, pids_denied, FIELD_UINT) },
 	{ ROW(report, vmm_cpu_us, FIELD_UINT) },
 	{ ROW(report, vmm_peak_rss_bytes, FIELD_UINT) },
+	{ ROW(report, audited, FIELD_BOOL) },
+	{ ROW(report, denied, FIELD_RECORDS), .record = &denied_type,
+		.count_offset = offsetof(struct report, n_denied) },
+	{ ROW(report, denied_more, FIELD_UINT) },
 	{ ROW(report, milestones, FIELD_RECORDS), .record = &milestone_type,
 		.count_offset = offsetof(struct report, n_milestones) },
 	{ 0 },

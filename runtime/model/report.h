@@ -12,6 +12,20 @@ struct report_milestone {
 	uint64_t at_us;  /* since the launch began */
 };
 
+/*
+ * What the policy did not let happen, as far as somebody watched (plan.audit). Same things are one row with a count.
+ * Texts are the workload's own: hostile, but one line each.
+ */
+struct report_denied {
+	char *syscall;   /* "mount"; of a foreign door "i386:5" */
+	char *path;      /* what it was about; NULL: nothing, or not seen */
+	char *address;   /* "1.2.3.4:80", "[::1]:80", "unix:/run/x", … */
+	char *action;    /* "errno", "kill"; "notify": it was let through, and only noted */
+	char *error;     /* "EPERM": what it was answered */
+	char *rule;      /* which rule says so: "FILE:LINE", "preset strict:12" */
+	uint64_t count;
+};
+
 struct report {
 	uint64_t version;          /* 1 */
 	char *id, *backend;
@@ -29,6 +43,10 @@ struct report {
 	uint64_t oom_kills;        /* processes that the memory limit killed */
 	uint64_t pids_denied;      /* forks that the pids limit refused */
 	uint64_t vmm_cpu_us, vmm_peak_rss_bytes;   /* VM only: the VMM as the host counts it, guest RAM included */
+	bool audited;              /* somebody watched: denied is all there was */
+	struct report_denied *denied;
+	size_t n_denied;
+	uint64_t denied_more;      /* denials of further kinds, which are only counted */
 	struct report_milestone *milestones;
 	size_t n_milestones;
 	uint64_t start_ns;         /* CLOCK_MONOTONIC at the beginning; not written */
