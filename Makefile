@@ -40,7 +40,7 @@ PRESETS := $(wildcard policies/presets/*.json)
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 
 LIB := $(O)/libbivalve.a
-PROGRAMS := $(O)/bivalve $(O)/bivalve-image $(O)/bivalve-guest
+PROGRAMS := $(O)/bivalve $(O)/bivalve-image $(O)/bivalve-guest $(O)/bivalve-bench
 UNITS := $(UNIT_SRCS:tests/unit/%.c=$(O)/tests/%)
 objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
@@ -69,6 +69,9 @@ $(O)/bivalve-guest: $(call objs,vm-backend/guest/guest_main.c $(STATIC_SRCS)) $(
 # Opens untrusted archives, so it is a program of its own: none of its libraries is in the launcher.
 $(O)/bivalve-image: $(call objs,images/image_main.c) $(LIB)
 	$(call say,LINK,$@)$(CC) -pie $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(IMAGE_LIBS)
+# The workloads that `bivalve bench` measures: the same file on the host, in the container and in the guest.
+$(O)/bivalve-bench: $(call objs,$(wildcard bench/helper/*.c))
+	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -s -o $@ $^ -lm -lpthread
 $(O)/bivalve-vm: $(O)/bivalve
 	$(Q)ln -sf bivalve $@
 

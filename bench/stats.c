@@ -116,9 +116,9 @@ double stats_spread(const struct stats_summary *s)
 }
 
 /*
- * ways[u]: in how many of all orders of n_a and n_b distinct values the statistic is u, for u from 0 to n_a * n_b. The values of
- * a are chosen one rank after the other: choosing rank r as the j-th smallest adds r - j. Only additions of positive numbers, so
- * doubles keep their relative precision although the counts go beyond 2^53.
+ * ways[u]: in how many of all orders of n_a and n_b distinct values the statistic is u, for u from 0 to n_a * n_b.
+ * The values of a are chosen one rank after the other: choosing rank r as the j-th smallest adds r - j. Only
+ * additions of positive numbers, so doubles keep their relative precision although the counts go beyond 2^53.
  */
 static double *u_distribution(size_t n_a, size_t n_b)
 {
@@ -236,8 +236,8 @@ static double normal_upper(double tail)
 }
 
 /*
- * How many of the n_a * n_b sorted quotients lie outside the interval at each end: the largest c with P(U <= c - 1) <= tail.
- * 0: even all of them do not cover enough. *ret_tail is what really is outside at each end.
+ * How many of the n_a * n_b sorted quotients lie outside the interval at each end: the largest c with P(U <= c - 1)
+ * <= tail. 0: even all of them do not cover enough. *ret_tail is what really is outside at each end.
  */
 static size_t shift_cut(size_t n_a, size_t n_b, double tail, double *ret_tail)
 {
@@ -270,7 +270,8 @@ static bool all_positive(const double *samples, size_t n)
 	return n > 0;
 }
 
-struct stats_ratio stats_ratio(const double *base, size_t n_base, const double *other, size_t n_other, double confidence)
+struct stats_ratio stats_ratio(
+	const double *base, size_t n_base, const double *other, size_t n_other, double confidence)
 {
 	struct stats_ratio r = { 0 };
 	_cleanup_free_ double *quotients = NULL;
@@ -288,7 +289,8 @@ struct stats_ratio stats_ratio(const double *base, size_t n_base, const double *
 	r.ratio = exp(stats_quantile(quotients, n, 0.5));
 	cut = shift_cut(n_base, n_other, (1 - confidence) / 2, &tail);
 	if (cut > 0)
-		r.interval = (struct stats_interval){ true, exp(quotients[cut - 1]), exp(quotients[n - cut]), 1 - 2 * tail };
+		r.interval = (struct stats_interval){ true, exp(quotients[cut - 1]), exp(quotients[n - cut]),
+			1 - 2 * tail };
 	return r;
 }
 

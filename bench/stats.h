@@ -34,8 +34,8 @@ void stats_sort(double *samples, size_t n);
 /* The p-quantile (0 to 1) of sorted samples, linear between neighbours (Hyndman and Fan's type 7). n at least 1. */
 double stats_quantile(const double *sorted, size_t n, double p);
 /*
- * Of the median of whatever the sorted samples come from: two order statistics, with the exact binomial coverage; needs
- * no assumption but independence. Not known when even [min, max] covers less than confidence.
+ * Of the median of whatever the sorted samples come from: two order statistics, with the exact binomial coverage;
+ * needs no assumption but independence. Not known when even [min, max] covers less than confidence.
  */
 struct stats_interval stats_median_interval(const double *sorted, size_t n, double confidence);
 /* All of the above. samples are not changed; n at least 1. */
@@ -45,7 +45,9 @@ void stats_summarize(const double *samples, size_t n, struct stats_summary *ret)
  * deviations from the median (Iglewicz and Hoaglin); where these are 0 too, whatever is not the median.
  */
 bool stats_is_outlier(const struct stats_summary *s, double sample);
-/* The spread relative to the median, as a standard deviation would be were the samples normal: 1.4826 MAD / median. */
+/*
+ * The spread relative to the median, as a standard deviation would be were the samples normal: 1.4826 MAD / median.
+ */
 double stats_spread(const struct stats_summary *s);
 
 struct stats_test {
@@ -54,8 +56,8 @@ struct stats_test {
 	bool exact;
 };
 /*
- * Mann and Whitney's test that two samples come from one distribution. Exact where both have less than 50 values and no
- * two are equal; else the normal approximation with corrections for ties and continuity. Both sizes at least 1.
+ * Mann and Whitney's test that two samples come from one distribution. Exact where both have less than 50 values and
+ * no two are equal; else the normal approximation with corrections for ties and continuity. Both sizes at least 1.
  */
 struct stats_test stats_mann_whitney(const double *a, size_t n_a, const double *b, size_t n_b);
 
@@ -65,16 +67,18 @@ struct stats_ratio {
 	struct stats_interval interval;
 };
 /*
- * Hodges and Lehmann's estimate on logarithms: the median of all quotients other[i] / base[j], and as its interval those
- * two of the quotients that Mann and Whitney's test at that confidence cannot tell from no shift.
+ * Hodges and Lehmann's estimate on logarithms: the median of all quotients other[i] / base[j], and as its interval
+ * those two of the quotients that Mann and Whitney's test at that confidence cannot tell from no shift.
  */
-struct stats_ratio stats_ratio(const double *base, size_t n_base, const double *other, size_t n_other, double confidence);
+struct stats_ratio stats_ratio(
+	const double *base, size_t n_base, const double *other, size_t n_other, double confidence);
 
 enum stats_verdict {
-	STATS_TOO_FEW,           /* fewer than STATS_MIN_SAMPLES on a side */
-	STATS_TOO_NOISY,         /* a difference that would matter could hide in the noise, or the noise be taken for one */
-	STATS_SAME,              /* no difference shown, and one of more than 5% is ruled out: "~" */
-	STATS_LESS, STATS_MORE,  /* other is less, more than base */
+	STATS_TOO_FEW,   /* fewer than STATS_MIN_SAMPLES on a side */
+	STATS_TOO_NOISY, /* a difference that would matter could hide in the noise, or the noise be taken for one */
+	STATS_SAME,      /* no difference shown, and one of more than 5% is ruled out: "~" */
+	STATS_LESS,
+	STATS_MORE, /* other is less, more than base */
 };
 struct stats_comparison {
 	struct stats_ratio ratio;       /* 95% */
@@ -82,9 +86,9 @@ struct stats_comparison {
 	enum stats_verdict verdict;
 };
 /*
- * A difference is claimed when p < 0.01 and the ratio's 95% interval leaves out 1; 0.01, so that of a hundred comparisons
- * of a thing with itself one is wrong, not five. Too noisy: not claimed, and the interval reaches 5% or more to one side of the
- * ratio; or claimed, but the base's own spread is over 10% and larger than the difference.
+ * A difference is claimed when p < 0.01 and the ratio's 95% interval leaves out 1; 0.01, so that of a hundred
+ * comparisons of a thing with itself one is wrong, not five. Too noisy: not claimed, and the interval reaches 5% or
+ * more to one side of the ratio; or claimed, but the base's own spread is over 10% and larger than the difference.
  */
 struct stats_comparison stats_compare(const double *base, size_t n_base, const double *other, size_t n_other);
 /* "too few", "too noisy", "~", "less", "more". */

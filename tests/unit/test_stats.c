@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The statistics against known data. The constants were computed by other means: by counting every arrangement in exact
- * fractions (Mann-Whitney, its inversion, the binomial), and by Python's statistics module (quantiles). The second pair of
- * samples is the one of Hollander and Wolfe (1973), p. 69, for which R's documentation of wilcox.test gives W = 35, p = 0.2544.
+ * The statistics against known data. The constants were computed by other means: by counting every arrangement in
+ * exact fractions (Mann-Whitney, its inversion, the binomial), and by Python's statistics module (quantiles). The
+ * second pair of samples is the one of Hollander and Wolfe (1973), p. 69, for which R's documentation of wilcox.test
+ * gives W = 35, p = 0.2544.
  */
 #include <math.h>
 #include <stdint.h>
@@ -43,7 +44,8 @@ static void test_summary(void)
 	ok(s.interval.known && near(s.interval.low, 11.9) && near(s.interval.high, 12.6) &&
 		near(s.interval.coverage, 0.978515625), "interval of the median: second and ninth of ten, 97.9%%");
 	stats_summarize(x, 1, &s);
-	ok(near(s.median, 12.1) && near(s.p99, 12.1) && s.mad == 0 && !s.interval.known && s.outliers == 0, "one sample");
+	ok(near(s.median, 12.1) && near(s.p99, 12.1) && s.mad == 0 && !s.interval.known && s.outliers == 0,
+		"one sample");
 }
 
 static void test_median_interval(void)
