@@ -15,11 +15,12 @@ int cmd_spec(int argc, char **argv, struct error *err)
 {
 	_cleanup_free_ char *path = NULL, *text = NULL;
 	_cleanup_close_ int fd = -1;
-	const char *bundle = ".";
+	const char *bundle = ".", *file = NULL;
 	bool rootless = false;
 	const struct option_row rows[] = {
 		{ 'b', "bundle", OPTION_STRING, &bundle, "DIR", "where config.json is written (the current folder)",
 			NULL },
+		{ 'f', "file", OPTION_STRING, &file, "FILE", "written in place of the bundle's config.json", NULL },
 		{ 0, "rootless", OPTION_FLAG, &rootless, NULL, "for a user without privilege", NULL },
 		{ 0 },
 	};
@@ -29,7 +30,7 @@ int cmd_spec(int argc, char **argv, struct error *err)
 		return r < 0 ? r : 0;
 	if (at < argc)
 		return error_set(err, EINVAL, "spec: unexpected word %s", argv[at]);
-	path = xasprintf("%s/config.json", bundle);
+	path = file ? xstrdup(file) : xasprintf("%s/config.json", bundle);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0 && errno == EEXIST)
 		return error_set(err, EEXIST, "%s exists already: remove it first", path);

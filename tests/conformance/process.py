@@ -141,6 +141,8 @@ def _(c):
 def _(c):
     c.up()
     pid = c.state()["pid"]
+    # start may return before the runtime's own process has become the workload
+    eventually(lambda: open(f"/proc/{pid}/comm").read() in ("sh\n", "sleep\n"), "the workload")
     same(sorted(os.listdir(f"/proc/{pid}/fd")), ["0", "1", "2"])
 
 

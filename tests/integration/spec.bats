@@ -23,6 +23,9 @@ teardown_file() {
 	cp -a "$ROOTFS" "$b/rootfs"
 	jq '.process.terminal = false | .process.args = ["echo", "works"]' "$b/config.json" > "$b/new" && mv "$b/new" "$b/config.json"
 	[ "$(oci run -b "$b" "sp-$N" < /dev/null)" = works ]
+	oci spec -f "$BATS_TEST_TMPDIR/other.json"
+	jq -e .ociVersion "$BATS_TEST_TMPDIR/other.json"
+	fails "exists already" oci spec --file "$BATS_TEST_TMPDIR/other.json"
 	mkdir "$BATS_TEST_TMPDIR/r"
 	oci spec --rootless -b "$BATS_TEST_TMPDIR/r"
 	jq -e 'any(.linux.namespaces[]; .type == "user")' "$BATS_TEST_TMPDIR/r/config.json"
