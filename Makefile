@@ -94,7 +94,11 @@ $(O)/tests/hostile_guest: tests/containment/hostile_guest.c
 $(O)/tests/kill_at: tests/integration/lib/kill_at.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-VM_HELPERS := $(O)/tests/kill_at $(O)/tests/vmboot $(O)/tests/hostile_guest
+# A clock to be asked inside a guest (tests/integration/template.bats).
+$(O)/tests/clock_echo: tests/integration/lib/clock_echo.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) -static -O2 -Wall -Wextra -o $@ $<
+VM_HELPERS := $(O)/tests/kill_at $(O)/tests/clock_echo $(O)/tests/vmboot $(O)/tests/hostile_guest
 
 units: $(UNITS) $(VM_HELPERS)
 

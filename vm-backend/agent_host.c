@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
@@ -20,6 +22,7 @@
 #include "vm-backend/vm_limits.h"
 
 enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40 };
+enum { CLOCK_ROUND_NS = 4000000, MAX_RENEWALS = 6 }; /* a clock that was set within this is right enough */
 enum { WATCH_CHANNEL, WATCH_SESSIONS };
 
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err)
@@ -214,11 +217,55 @@ static int on_hello(struct agent_host *h, const struct agent_frame *frame, struc
 
 	if (r < 0)
 		return r;
+	if (h->renewals)
+		return error_set(err, EPROTO, "agent channel: HELLO from a machine that goes on from a saved state");
 	if (h->ready || hello.version != AGENT_VERSION)
 		return error_set(err, EPROTO, "agent channel: the guest speaks version %u, not %d: install bivalve "
 				"and bivalve-guest of one release", hello.version, AGENT_VERSION);
 	h->ready = true;
 	h->uptime_ns = hello.uptime_ns;
+	return 0;
+}
+
+static int send_renew(struct agent_host *h, const char *hostname, bool only_clock, struct error *err)
+{
+	struct agent_renew renew = { .version = AGENT_VERSION, .only_clock = only_clock };
+	size_t len = hostname ? strnlen(hostname, AGENT_MAX_HOSTNAME) : 0;
+	int r;
+
+	if (!only_clock && getrandom(renew.entropy, sizeof renew.entropy, 0) != (ssize_t)sizeof renew.entropy)
+		return error_sys(err, "agent channel: no random numbers for the guest");
+	h->renewing = true;
+	h->renewals++;
+	h->renew_sent_ns = clock_now_ns();
+	renew.wall_ns = clock_wall_ns();
+	r = agent_channel_send2(&h->channel, AGENT_RENEW, 0, &renew, sizeof renew, hostname, len, err);
+	explicit_bzero(&renew, sizeof renew);
+	return r < 0 ? r : agent_channel_flush(&h->channel, err);
+}
+
+int agent_host_renew(struct agent_host *h, const char *hostname, struct error *err)
+{
+	return send_renew(h, hostname, false, err);
+}
+
+/* The first time there and back has the machine's own start in it: its clock is late by no more than that. */
+static int on_renewed(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_renewed renewed;
+	int r = agent_frame_get(frame, &renewed, sizeof renewed, err);
+
+	if (r < 0)
+		return r;
+	if (!h->renewing || renewed.version != AGENT_VERSION)
+		return error_set(err, EPROTO, "agent channel: RENEWED out of turn or of version %u, not %d",
+				renewed.version, AGENT_VERSION);
+	h->renewing = false;
+	h->clock_error_ns = clock_now_ns() - h->renew_sent_ns;
+	h->uptime_ns = renewed.uptime_ns;
+	if (h->clock_error_ns > CLOCK_ROUND_NS && h->renewals < MAX_RENEWALS)
+		return send_renew(h, NULL, true, err);
+	h->ready = true;
 	return 0;
 }
 
@@ -338,6 +385,7 @@ static const struct {
 	int (*session)(struct agent_host *, struct agent_session *, const struct agent_frame *, struct error *);
 } handlers[AGENT_KIND_COUNT] = {
 	[AGENT_HELLO] = { .whole = on_hello },
+	[AGENT_RENEWED] = { .whole = on_renewed },
 	[AGENT_MILESTONE] = { .whole = on_milestone },
 	[AGENT_REPLY] = { .whole = on_reply },
 	[AGENT_ISOLATED] = { .session = on_isolated },

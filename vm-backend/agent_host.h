@@ -31,7 +31,11 @@ struct agent_host {
 	uint32_t last_id;
 	int event_fd;            /* borrowed */
 	bool lost;               /* the channel has ended */
-	bool ready;              /* HELLO has come */
+	bool ready;              /* HELLO has come; of a machine that goes on from a saved state, the last RENEWED */
+	bool renewing;           /* RENEW was sent: RENEWED is owed */
+	unsigned renewals;
+	uint64_t renew_sent_ns;
+	uint64_t clock_error_ns; /* the guest's clock was set within this much of ours; 0: it was not set */
 	bool started;            /* the plan was sent */
 	unsigned milestones;
 	uint64_t uptime_ns;      /* of the guest's kernel when it was ready */
@@ -41,6 +45,11 @@ struct agent_host {
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err);
 void agent_host_release(struct agent_host *h);
 
+/*
+ * Instead of waiting for HELLO, for a machine that goes on from a saved state: gives it random numbers, time and host
+ * name of its own. It is ready once it has said that it took them, and its clock is right.
+ */
+int agent_host_renew(struct agent_host *h, const char *hostname, struct error *err);
 /* Sends the plan, without what only this host can use. Once, and only when ready. detached: nobody will hear of a
  * program that is not there after ISOLATED. */
 int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err);

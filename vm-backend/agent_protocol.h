@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * The agent channel, version 2: one framed, flow-controlled protocol over a byte stream (a virtio console port).
+ * The agent channel, version 3: one framed, flow-controlled protocol over a byte stream (a virtio console port).
  * Little-endian.
  *
  *      0        4      5        6         8
@@ -33,7 +33,12 @@
  *   guest → host  EXIT       struct agent_exit: after all DATA and EOF of the session; its last frame
  *   host → guest  REQUEST    struct agent_request and a text: something about the workload as a whole
  *   guest → host  REPLY      struct agent_reply and a piece of the answer
+ *   host → guest  RENEW      struct agent_renew, then a host name: this is a copy of a machine that was saved
+ *   guest → host  RENEWED    struct agent_renewed: that was done; stands for the HELLO which the copy's original sent
  *   host → guest  SHUTDOWN   power off now
+ *
+ * A machine that goes on from a saved state hears nothing before RENEW; until then nothing of the workload's may run.
+ * Later ones only set the clock: the host repeats it until the way there and back was short.
  *
  * What the host sends to a session that has just ended crosses its EXIT on the way: the guest drops it.
  */
@@ -44,7 +49,9 @@ enum {
 	AGENT_MAX_TEXT = 1000,
 	AGENT_SESSIONS = 64,
 	AGENT_MAX_REPLY = 512 * 1024,
-	AGENT_VERSION = 2,
+	AGENT_VERSION = 3,
+	AGENT_ENTROPY = 64,
+	AGENT_MAX_HOSTNAME = 64,
 };
 
 #define AGENT_PORT_NAME "org.bivalve.agent"
@@ -52,7 +59,7 @@ enum {
 enum agent_kind {
 	AGENT_HELLO = 1, AGENT_START, AGENT_PLAN, AGENT_MILESTONE, AGENT_DATA, AGENT_EOF, AGENT_CREDIT, AGENT_CLOSED,
 	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_ISOLATED, AGENT_GO, AGENT_REQUEST,
-	AGENT_REPLY, AGENT_KIND_COUNT,
+	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_KIND_COUNT,
 };
 
 /* What a REQUEST is about, and the text it and its answer have. */
@@ -75,6 +82,19 @@ struct agent_hello {
 	uint32_t version;        /* AGENT_VERSION, else the host hangs up */
 	uint32_t pad;
 	uint64_t uptime_ns;      /* since the guest kernel's clock began */
+};
+
+struct agent_renew {         /* then the host name, at most AGENT_MAX_HOSTNAME bytes */
+	uint32_t version;        /* AGENT_VERSION, else the guest refuses */
+	uint32_t only_clock;     /* 1: nothing but the time */
+	uint64_t wall_ns;        /* CLOCK_REALTIME of the host as this is sent */
+	uint8_t entropy[AGENT_ENTROPY];
+};
+
+struct agent_renewed {
+	uint32_t version;
+	uint32_t pad;
+	uint64_t uptime_ns;      /* as in struct agent_hello: it goes on from where the machine was saved */
 };
 
 struct agent_start {
@@ -113,6 +133,7 @@ struct agent_reply {         /* then a piece of the text; of an error's line, if
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory");
 _Static_assert(sizeof(struct agent_header) == 8 && sizeof(struct agent_hello) == 16 &&
 		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 48 &&
-		sizeof(struct agent_request) == 8 && sizeof(struct agent_reply) == 16, "no hidden padding");
+		sizeof(struct agent_request) == 8 && sizeof(struct agent_renew) == 80 &&
+		sizeof(struct agent_renewed) == 16 && sizeof(struct agent_reply) == 16, "no hidden padding");
 
 #endif

@@ -32,6 +32,14 @@ struct vm_share {
 	char *const *masked;    /* the plan's masked paths: those below place are covered already here */
 };
 
+/* Where a machine goes on from instead of booting: what vm_engine.save left, of a machine of the same description. */
+struct vm_restore {
+	int state_fd;           /* borrowed; stands where the engine's state begins */
+	uint64_t state_bytes;
+	/* RAM, to be mapped privately: what the guest writes stays in memory; NULL: in the state */
+	const char *ram_path;
+};
+
 struct vm_config {
 	const char *name;       /* for messages and process titles */
 	const char *kernel_path, *initramfs_path;
@@ -46,6 +54,11 @@ struct vm_config {
 	int agent_fd;           /* SOCK_STREAM; the engine's process takes it, the caller still closes its copy */
 	int log_fd;             /* the kernel's console output; -1: dropped */
 	int event_fd;           /* backend_event milestones ("kernel-entered") and errors go here; -1: none */
+	/* [2]: a stream socket pair to save it by, ours and the process's; NULL: it cannot be saved */
+	const int *control;
+	/* RAM is left here by save, a file of memory_bytes bytes; NULL: RAM is part of the state */
+	const char *ram_path;
+	const struct vm_restore *restore; /* NULL: it boots */
 	const char *work_dir;   /* an empty folder for sockets and such, if the engine needs one */
 };
 
@@ -58,6 +71,17 @@ struct vm_engine {
 	int (*probe)(char *reason, size_t size);
 	/* Starts the machine. The process dies with its parent. Returns 0, the pid and its pidfd; or -errno. */
 	int (*spawn)(const struct vm_config *config, pid_t *ret_pid, int *ret_pidfd, struct error *err);
+	/*
+	 * Writes the machine's state to state_fd, from where that stands, by config->control; takes seconds at most.
+	 * The machine stands still then, until resume. On failure it may stand still or go on.
+	 */
+	int (*save)(const struct vm_config *config, int state_fd, struct error *err);
+	int (*resume)(const struct vm_config *config, struct error *err);
+	/*
+	 * What a saved state depends on beside the description: the engine's program and version, and the processor it
+	 * shows to the guest. Owned by the caller; NULL, and err, when there is no such engine here.
+	 */
+	char *(*identity)(struct error *err);
 	/* What the process needs beside the guest's RAM, for the memory limit around it; 0: a moderate default. */
 	uint64_t overhead_bytes;
 	/* The engine cannot see when the kernel is entered: that milestone comes from the guest's own clock. */

@@ -4,8 +4,8 @@
  * agent channel as our own VMM.
  *
  * The child becomes QEMU with these descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
- * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h). It opens kernel, initramfs and disks by path,
- * from a jail of files (qemu_jail.h), and its own seccomp
+ * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h), 6 its monitor's socket, 7 a saved state
+ * (qemu_state.h). It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
  * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
@@ -31,6 +31,7 @@
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/qemu_jail.h"
 #include "vm-backend/qemu_shares.h"
+#include "vm-backend/qemu_state.h"
 #include "vm-backend/shares.h"
 
 #define PROGRAM "qemu-system-x86_64"
@@ -39,14 +40,16 @@ enum {
 	LOG_FD = 3,
 	AGENT_FD = 4,
 	SHARES_FD = 5,
-	FIRST_OTHER_FD = 6,
+	CONTROL_FD = 6,
+	FIRST_OTHER_FD = 8,
 	SAFE_FD = 64,
 	TRANSLATION_MIB = 64,
 	CALIBRATE_NS = 2000000
 };
+_Static_assert((int)QEMU_STATE_FD + 1 == (int)FIRST_OTHER_FD, "the descriptors of the program");
 
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
-static char *find_program(void)
+char *qemu_find_program(void)
 {
 	const char *path = getenv("PATH");
 	_cleanup_free_ char *folders = xasprintf("%s:/usr/bin:/usr/local/bin:/usr/libexec", path ? path : "");
@@ -63,7 +66,7 @@ static char *find_program(void)
 
 static int qemu_probe(char *reason, size_t size)
 {
-	_cleanup_free_ char *program = find_program();
+	_cleanup_free_ char *program = qemu_find_program();
 	char kvm[160] = "";
 	bool accelerated = engine_kvm.probe(kvm, sizeof kvm) == 1;
 
@@ -142,6 +145,27 @@ static void add_devices(char ***argv, const struct vm_config *config)
 	add(argv, "-serial", xstrdup("chardev:log"));
 }
 
+/*
+ * The guest's memory. With shares virtiofsd reads and writes it itself. A file is shared while it is filled, and
+ * private to everybody who goes on from it. The name is part of a saved state.
+ */
+static char *describe_ram(const struct vm_config *config)
+{
+	const char *path = config->restore ? config->restore->ram_path : config->ram_path;
+	struct json_writer *w = json_writer_new(true);
+
+	json_begin_object(w, NULL);
+	json_put_string(w, "qom-type", path ? "memory-backend-file" : config->n_shares ? "memory-backend-memfd"
+			: "memory-backend-ram");
+	json_put_string(w, "id", "ram");
+	json_put_uint(w, "size", config->memory_bytes);
+	if (path)
+		json_put_string(w, "mem-path", path);
+	json_put_bool(w, "share", path ? !config->restore : config->n_shares > 0);
+	json_end(w);
+	return json_writer_finish(w, NULL);
+}
+
 static char **make_argv(const struct vm_config *config, bool accelerated)
 {
 	bool acpi = !kernel_file_no_acpi(config->kernel_path);
@@ -149,11 +173,9 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 
 	add(&argv, PROGRAM, NULL);
 	add(&argv, "-name", xasprintf("bivalve-%s,debug-threads=off", config->name ? config->name : "guest"));
-	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off%s", acpi ? "on" : "off",
-			config->n_shares ? ",memory-backend=ram" : ""));
-	if (config->n_shares) /* virtiofsd reads and writes the guest's memory itself */
-		add(&argv, "-object", xasprintf("memory-backend-memfd,id=ram,share=on,size=%lluM",
-				(unsigned long long)(config->memory_bytes >> 20)));
+	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off,memory-backend=ram",
+			acpi ? "on" : "off"));
+	add(&argv, "-object", describe_ram(config));
 	add(&argv, "-nodefaults", NULL);
 	add(&argv, "-no-user-config", NULL);
 	add(&argv, "-no-reboot", NULL);
@@ -172,6 +194,12 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 					(unsigned long long)measure_tsc_khz(),
 					config->command_line));
 	add_devices(&argv, config);
+	if (config->control) {
+		add(&argv, "-chardev", xasprintf("socket,id=control,fd=%d", CONTROL_FD));
+		add(&argv, "-mon", xstrdup("chardev=control,mode=control"));
+	}
+	if (config->restore)
+		add(&argv, "-incoming", xstrdup("defer"));
 	return argv;
 }
 
@@ -179,6 +207,8 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 static void become_qemu(const struct vm_config *config, const char *program, char *const argv[], pid_t parent,
 		int shares_fd, int status_fd)
 {
+	int control = config->control ? config->control[1] : -1;
+	int state = config->restore ? config->restore->state_fd : -1;
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int log = fcntl(config->log_fd >= 0 ? config->log_fd : null, F_DUPFD_CLOEXEC, SAFE_FD), code;
@@ -191,9 +221,12 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	(void)setsid(); /* out of reach of a terminal's signals; a fresh child is no group leader */
 	status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, SAFE_FD);
 	shares_fd = fcntl(shares_fd >= 0 ? shares_fd : null, F_DUPFD_CLOEXEC, SAFE_FD);
+	control = fcntl(control >= 0 ? control : null, F_DUPFD_CLOEXEC, SAFE_FD);
+	state = fcntl(state >= 0 ? state : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && null >= 0 && dup2(null, 0) == 0 &&
 			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
-			dup2(agent, AGENT_FD) == AGENT_FD && dup2(shares_fd, SHARES_FD) == SHARES_FD) {
+			dup2(agent, AGENT_FD) == AGENT_FD && dup2(shares_fd, SHARES_FD) == SHARES_FD &&
+			dup2(control, CONTROL_FD) == CONTROL_FD && dup2(state, QEMU_STATE_FD) == QEMU_STATE_FD) {
 		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
 		if (qemu_jail_enter(config) == 0)
 			(void)execve(program, argv, environment);
@@ -217,6 +250,8 @@ static int check_files(const struct vm_config *config, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (config->restore && !config->control)
+		return error_set(err, EINVAL, "a machine that goes on from a saved state needs a control socket");
 	if (access(config->initramfs_path, R_OK) < 0)
 		return error_sys(err, "cannot open the initramfs %s", config->initramfs_path);
 	for (size_t i = 0; i < config->n_disks; i++)
@@ -229,7 +264,7 @@ static int qemu_spawn(const struct vm_config *asked, pid_t *ret_pid, int *ret_pi
 {
 	struct vm_config own = *asked;
 	const struct vm_config *config = &own;
-	_cleanup_free_ char *program = find_program();
+	_cleanup_free_ char *program = qemu_find_program();
 	_cleanup_close_ int status_read = -1, status_write = -1, shares = -1;
 	_cleanup_strv_ char **argv = NULL;
 	pid_t pid, parent = getpid();
@@ -263,18 +298,24 @@ static int qemu_spawn(const struct vm_config *asked, pid_t *ret_pid, int *ret_pi
 	if (fd_read_full(status_read, &code, sizeof code) == 0 && pidfd >= 0) {
 		*ret_pid = pid;
 		*ret_pidfd = pidfd;
-		return 0;
+		r = config->restore ? qemu_state_restore(config, err) : 0;
+		if (r == 0)
+			return 0;
 	}
 	close_cleanup(&pidfd);
 	(void)kill(pid, SIGKILL); /* our child and not yet reaped */
 	(void)waitpid(pid, NULL, 0);
-	return error_set(err, ENOEXEC, "cannot run %s: %s", program, pidfd < 0 ? "no pidfd" : strerror(code));
+	return r < 0 ? r : error_set(err, ENOEXEC, "cannot run %s: %s", program,
+			pidfd < 0 ? "no pidfd" : strerror(code));
 }
 
 const struct vm_engine engine_qemu = {
 	.name = "qemu",
 	.probe = qemu_probe,
 	.spawn = qemu_spawn,
+	.save = qemu_state_save,
+	.resume = qemu_state_resume,
+	.identity = qemu_state_identity,
 	.overhead_bytes = 384 << 20,
 	.entry_unseen = true,
 };

@@ -90,6 +90,11 @@ static int allow(int ruleset, const struct ruleset *all, const char *path, uint6
 	return (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
+static const char *ram_path(const struct vm_config *config)
+{
+	return config->restore ? config->restore->ram_path : config->ram_path;
+}
+
 static int allow_all(int ruleset, const struct ruleset *all, const struct vm_config *config)
 {
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
@@ -97,6 +102,9 @@ static int allow_all(int ruleset, const struct ruleset *all, const struct vm_con
 			return -1;
 	if (allow(ruleset, all, config->kernel_path, READ_FILE) < 0 ||
 			allow(ruleset, all, config->initramfs_path, READ_FILE) < 0)
+		return -1;
+	/* To go on from it too: QEMU opens what it maps privately for writing. */
+	if (ram_path(config) && allow(ruleset, all, ram_path(config), READ_WRITE) < 0)
 		return -1;
 	for (size_t i = 0; i < config->n_disks; i++)
 		if (allow(ruleset, all, config->disks[i].path, config->disks[i].read_only ? READ_FILE

@@ -45,6 +45,8 @@
 #include "runtime/model/hooks.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/template.h"
+#include "vm-backend/vm_config.h"
 #include "vm-backend/vm_limits.h"
 #include "vm-backend/vm_monitor.h"
 #include "vm-backend/vm_verbs.h"
@@ -157,6 +159,7 @@ struct creation {
 	int event_fd, start_fd, ready, ready_theirs; /* the monitor's ends, and ours of the answer's socket */
 	int stdio[3];            /* for the monitor: borrowed, or the terminal's slave */
 	int slave;
+	struct template_use use; /* if the machine starts from one */
 };
 
 static void creation_release(struct creation *c)
@@ -166,6 +169,7 @@ static void creation_release(struct creation *c)
 	close_cleanup(&c->ready);
 	close_cleanup(&c->ready_theirs);
 	close_cleanup(&c->slave);
+	template_use_release(&c->use);
 }
 
 /* Asks the engines whether they can run here. */
@@ -193,6 +197,28 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
 		return error_set(err, EINVAL, "vm.initramfs_path: missing");
 	c->engine = vm_engine_named(plan->vm.engine);
 	return c->engine ? 0 : choose_engine(plan, in, c, err);
+}
+
+/* From a template if one fits, unless the plan says otherwise; why not is part of the report. */
+static int choose_start(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	struct vm_machine machine;
+	struct error why = { 0 };
+	int r = 0;
+
+	vm_machine_describe(plan, vm_log_wanted(), &machine);
+	if (plan->vm.start != START_COLD)
+		r = template_find(plan->vm.templates, &machine.config, c->engine, &c->use, &why);
+	vm_machine_release(&machine);
+	if (r < 0 && plan->vm.start == START_WARM)
+		return error_set(err, why.code, "start: warm: no template can be used: %s; make one: bivalve template "
+				"create %s", why.message, plan->root.image ? plan->root.image : "IMAGE");
+	free(in->start);
+	free(in->start_reason);
+	in->start = xstrdup(c->use.ram_path ? "warm" : "cold");
+	in->start_reason = c->use.ram_path ? xasprintf("template %s fits", c->use.template.name)
+			: xstrdup(plan->vm.start == START_COLD ? "it was asked for" : why.message);
+	return 0;
 }
 
 /*
@@ -279,8 +305,9 @@ static int move_up(int fd, int base)
  */
 static void arrange_fds(struct vm_monitor_start *s)
 {
-	enum { FIRST = 3, COUNT = 6, SAFE = 64 };
-	int *const kept[COUNT] = { &s->event_fd, &s->start_fd, &s->ready_fd, &s->stdio[0], &s->stdio[1], &s->stdio[2] };
+	enum { FIRST = 3, COUNT = 7, SAFE = 64 };
+	int *const kept[COUNT] = { &s->event_fd, &s->start_fd, &s->ready_fd, &s->stdio[0], &s->stdio[1], &s->stdio[2],
+		&s->restore.state_fd };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int i = 0; i < COUNT; i++)
@@ -302,10 +329,12 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 {
 	struct vm_monitor_start start = { .plan = plan, .engine = c->engine, .dir = in->dir, .parent = getpid(),
 		.stdio = { c->stdio[0], c->stdio[1], c->stdio[2] }, .event_fd = c->event_fd, .start_fd = c->start_fd,
-		.ready_fd = c->ready_theirs, .detached = in->detached };
+		.ready_fd = c->ready_theirs, .detached = in->detached, .restore = { .state_fd = -1 } };
 	sigset_t all, old;
 	pid_t pid;
 
+	if (c->use.ram_path)
+		start.restore = c->use.restore;
 	(void)sigfillset(&all); /* cannot fail, nor can the next with it */
 	(void)sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
 	pid = fork();
@@ -387,10 +416,13 @@ static int vm_delete(const struct instance *in, struct error *err);
 
 static int vm_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
 {
-	struct creation c = { .event_fd = -1, .start_fd = -1, .ready = -1, .ready_theirs = -1, .slave = -1,
+	struct creation c = { .use = { .file = { .fd = -1 } }, .event_fd = -1, .start_fd = -1, .ready = -1,
+		.ready_theirs = -1, .slave = -1,
 		.stdio = { stdio[0], stdio[1], stdio[2] } };
 	int r = take_engine(plan, in, &c, err);
 
+	if (r == 0)
+		r = choose_start(plan, in, &c, err);
 	if (r == 0)
 		r = make_cgroup(plan, in, &c, err);
 	if (r == 0)

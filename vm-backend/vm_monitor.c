@@ -47,7 +47,7 @@
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
-#include "vm-backend/shares.h"
+#include "vm-backend/vm_config.h"
 #include "vm-backend/vm_control.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
@@ -59,13 +59,7 @@
 #define LOST_NS   (2 * SECOND_NS)   /* for a machine whose agent channel has closed to end */
 #define OFF_MS    2000              /* for the guest to write back its disks */
 
-/*
- * A reset instead of a halt ends the machine. The tracing file system, which nothing in the guest mounts, has thousands
- * of files: making them is a tenth of a boot. The other word is one more self-test of a cipher.
- */
-#define WORDS "panic=-1 reboot=t initcall_blacklist=tracer_init_tracefs,crypto_kdf108_init"
-
-enum { EXIT_INTERNAL = 125, MEMORY_STEP = 2 << 20, STOP_STEPS = 500, STOP_STEP_NS = 1000000 };
+enum { EXIT_INTERNAL = 125, STOP_STEPS = 500, STOP_STEP_NS = 1000000 };
 enum {
 	WATCH_SIGNALS = AGENT_HOST_WATCHES, WATCH_MACHINE, WATCH_LOG, WATCH_START, WATCH_READY, WATCH_CONTROL,
 	WATCH_COUNT = WATCH_CONTROL + CONTROL_WATCHES,
@@ -79,9 +73,8 @@ struct monitor {
 	int signal_fd, machine_fd, start_fd;
 	int ready_fd;            /* to the maker, until it has released us; -1 */
 	pid_t machine;
-	struct vm_share *shares;
-	size_t n_shares;
-	char *words;             /* the kernel's command line; this and shares live as long as the process */
+	int saving[2];           /* the machine's control socket, ours and its own until it has it */
+	struct vm_machine described; /* what the plan makes of it; lives as long as the process */
 	uint64_t spawned_ns, deadline_ns; /* deadline 0: none */
 	uint64_t paused_ns;      /* since when the machine is stopped; 0: it runs */
 	bool told_isolated;
@@ -165,7 +158,7 @@ static void on_ready(struct monitor *m)
 	struct backend_event entered = { .kind = EVENT_MILESTONE, .text = "kernel-entered" };
 	uint64_t now = clock_now_ns();
 
-	if (m->start->engine->entry_unseen && m->agent.uptime_ns < now - m->spawned_ns) {
+	if (m->start->engine->entry_unseen && !m->agent.renewals && m->agent.uptime_ns < now - m->spawned_ns) {
 		entered.at_ns = now - m->agent.uptime_ns;
 		(void)backend_event_send(m->start->event_fd, &entered); /* the supervisor may be gone */
 	}
@@ -555,38 +548,13 @@ static void open_signals(struct monitor *m)
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-static void describe_machine(struct monitor *m, struct vm_config *config, bool verbose)
-{
-	const struct plan *plan = m->start->plan;
-
-	m->n_shares = shares_of_plan(plan, &m->shares);
-	m->words = xasprintf(WORDS "%s%s%s%s", verbose ? "" : " quiet", m->n_shares || !plan->root.disk ? " --" : "",
-		m->n_shares ? " " SHARES_WORD : "", plan->root.disk && !plan->root.path ? "" : " " NO_IMAGE_WORD);
-
-	*config = (struct vm_config){
-		.name = plan->id,
-		.kernel_path = plan->vm.kernel_path,
-		.vmlinux_path = plan->vm.vmlinux_path,
-		.initramfs_path = plan->vm.initramfs_path,
-		.command_line = m->words,
-		.memory_bytes = (plan->vm.memory_bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP,
-		.vcpus = plan->vm.vcpus ? (unsigned)plan->vm.vcpus : 1,
-		.disks = { { plan->root.disk, true } },
-		.n_disks = plan->root.disk && !plan->root.path ? 1 : 0,
-		.shares = m->shares,
-		.n_shares = m->n_shares,
-		.event_fd = m->start->event_fd,
-		.work_dir = m->start->dir,
-	};
-}
-
 /* Makes channel and log and starts the machine. */
 static int spawn_machine(struct monitor *m, struct error *err)
 {
-	const char *verbose = getenv("BIVALVE_VM_LOG");
-	bool copy = verbose && !strcmp(verbose, "1");
+	const struct vm_monitor_start *start = m->start;
+	struct vm_config *config = &m->described.config;
+	bool copy = vm_log_wanted();
 	int agent[2], log[2], r;
-	struct vm_config config;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0)
 		return error_sys(err, "vm: cannot make the agent channel");
@@ -595,20 +563,31 @@ static int spawn_machine(struct monitor *m, struct error *err)
 		(void)close(agent[1]);
 		return error_sys(err, "vm: cannot make the log's pipe");
 	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->saving) < 0)
+		return error_sys(err, "vm: cannot make the control socket");
 	vm_log_init(&m->log, log[0], copy ? STDERR_FILENO : -1);
-	describe_machine(m, &config, copy);
-	config.agent_fd = agent[1];
-	config.log_fd = log[1];
-	for (size_t i = 0; i < config.n_disks; i++)
-		m->writable |= !config.disks[i].read_only;
+	vm_machine_describe(start->plan, copy, &m->described);
+	config->agent_fd = agent[1];
+	config->log_fd = log[1];
+	config->event_fd = start->event_fd;
+	config->work_dir = start->dir;
+	config->control = m->saving;
+	config->restore = start->restore.state_bytes ? &start->restore : NULL;
+	for (size_t i = 0; i < config->n_disks; i++)
+		m->writable |= !config->disks[i].read_only;
 	m->spawned_ns = clock_now_ns();
-	r = m->start->engine->spawn(&config, &m->machine, &m->machine_fd, err);
-	(void)close(agent[1]); /* the machine has its own */
+	r = start->engine->spawn(config, &m->machine, &m->machine_fd, err);
+	(void)close(agent[1]); /* the machine has its own, like the next two */
+	(void)close(m->saving[1]);
 	(void)close(log[1]);
 	if (r == 0)
-		r = agent_host_init(&m->agent, agent[0], m->start->stdio, m->start->plan->process.terminal,
-				m->start->event_fd, err);
-	return r < 0 ? error_prefix(err, "vm: engine %s", m->start->engine->name) : 0;
+		r = agent_host_init(&m->agent, agent[0], start->stdio, start->plan->process.terminal, start->event_fd,
+				err);
+	if (r == 0 && config->restore) {
+		(void)backend_event_milestone(start->event_fd, "restored"); /* the supervisor may be gone */
+		r = agent_host_renew(&m->agent, start->plan->hostname, err);
+	}
+	return r < 0 ? error_prefix(err, "vm: engine %s", start->engine->name) : 0;
 }
 
 /* Dies with the parent; out of reach of the terminal's signals, which the supervisor passes on. */

@@ -99,6 +99,7 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 0, "timeout", OPTION_PARSED, &o->timeout_us, "TIME", "end it after: 500ms, 10s, 5m (status 124)",
 			parse_duration },
 		{ 0, "engine", OPTION_STRING, &o->engine, "auto|kvm|qemu", "what runs the microVM (auto)", NULL },
+		{ 0, "start", OPTION_STRING, &o->start, "auto|cold|warm", "use a template if one fits (auto)", NULL },
 		{ 0, "kernel", OPTION_STRING, &o->kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "report", OPTION_STRING, &o->report, "FILE", "write a JSON report; - is standard output", NULL },
 		{ 0, NULL, OPTION_FLAG, NULL, NULL, NULL, NULL },
@@ -309,6 +310,7 @@ static void fill_limits(const struct launch_options *o, struct plan *plan)
 static int fill_vm(const struct launch_options *o, const char *store, struct plan *plan, struct error *err)
 {
 	static const char *const engines[] = { "auto", "kvm", "qemu", NULL };
+	static const char *const starts[] = { "auto", "cold", "warm", NULL };
 	uint64_t limit = plan->resources.memory_bytes, quota = plan->resources.cpu_quota_us;
 	uint64_t wanted = limit ? limit + guest_overhead_bytes : guest_default_bytes;
 	struct kernel kernel = { 0 };
@@ -316,8 +318,10 @@ static int fill_vm(const struct launch_options *o, const char *store, struct pla
 
 	plan->vm.memory_bytes = (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
 	plan->vm.vcpus = quota ? (quota + plan->resources.cpu_period_us - 1) / plan->resources.cpu_period_us : 1;
+	plan->vm.templates = xasprintf("%s/templates", store);
 	r = choose(o->engine, engines, &plan->vm.engine, "--engine", err);
-
+	if (r == 0)
+		r = choose(o->start, starts, &plan->vm.start, "--start", err);
 	if (r < 0)
 		return r;
 	r = kernel_load(store, o->kernel, &kernel, err);
@@ -367,6 +371,9 @@ static int fill_identity(const struct launch_options *o, struct plan *plan, stru
 		return error_set(err, EINVAL, "--backend %s: expected container or vm", plan->backend);
 	if (o->vm && o->backend && strcmp(o->backend, "vm"))
 		return error_set(err, EINVAL, "--vm and --backend %s contradict each other", o->backend);
+	if (!strcmp(plan->backend, "container") && o->start && !strcmp(o->start, "warm"))
+		return error_set(err, EOPNOTSUPP, "--start warm: a container has no saved state to start from; "
+				"use --vm");
 	r = name_instance(o, plan, err);
 	if (r < 0)
 		return r;

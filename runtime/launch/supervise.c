@@ -393,6 +393,8 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 		w->backend->account(&w->in, w->report);
 	w->report->engine = xstrdup(w->in.engine);
 	w->report->engine_reason = xstrdup(w->in.engine_reason);
+	w->report->start = xstrdup(w->in.start);
+	w->report->start_reason = xstrdup(w->in.start_reason);
 	return conclude(w);
 }
 

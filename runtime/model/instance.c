@@ -34,6 +34,8 @@ static const struct field instance_fields[] = {
 	{ ROW(vmm_pid_start, FIELD_UINT) },
 	{ ROW(engine, FIELD_STRING) },
 	{ ROW(engine_reason, FIELD_STRING) },
+	{ ROW(start, FIELD_STRING) },
+	{ ROW(start_reason, FIELD_STRING) },
 	{ ROW(image, FIELD_STRING) },
 	{ ROW(command, FIELD_STRINGS) },
 	{ ROW(created_ns, FIELD_UINT) },

@@ -21,6 +21,7 @@ struct instance {
 	uint64_t supervisor, supervisor_start; /* the launching process while it watches */
 	uint64_t vmm_pid, vmm_pid_start;       /* VM: the process that runs the guest */
 	char *engine, *engine_reason; /* VM */
+	char *start, *start_reason;   /* VM: "cold" or "warm", and why that */
 	char *image;
 	char **command;
 	uint64_t created_ns;          /* wall clock */

@@ -9,6 +9,7 @@
 
 static const char *const namespace_names[] = { "pid", "mount", "uts", "ipc", "net", "cgroup", "user", "time", NULL };
 static const char *const engine_names[] = { "auto", "kvm", "qemu", NULL };
+static const char *const start_names[] = { "auto", "cold", "warm", NULL };
 static const char *const network_names[] = { "none", "host", NULL };
 
 #define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
@@ -247,6 +248,8 @@ static const struct field vm_fields[] = {
 	{ ROW(plan_vm, memory_bytes, FIELD_UINT) },
 	{ ROW(plan_vm, vcpus, FIELD_UINT) },
 	{ ROW(plan_vm, engine, FIELD_ENUM), .names = engine_names },
+	{ ROW(plan_vm, start, FIELD_ENUM), .names = start_names },
+	{ ROW(plan_vm, templates, FIELD_STRING) },
 	{ ROW(plan_vm, kernel, FIELD_STRING) },
 	{ ROW(plan_vm, kernel_path, FIELD_STRING) },
 	{ ROW(plan_vm, initramfs_path, FIELD_STRING) },

@@ -195,12 +195,15 @@ struct plan_limits { /* watched by the supervisor */
 };
 
 enum plan_engine { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
+enum plan_start { START_AUTO, START_COLD, START_WARM };
 enum plan_network { NETWORK_NONE, NETWORK_HOST };
 
 struct plan_vm {
 	uint64_t memory_bytes;   /* guest RAM */
 	uint64_t vcpus;
 	int engine;              /* enum plan_engine */
+	int start;               /* enum plan_start: whether a template may, must not or must be used */
+	char *templates;         /* the folder of templates; NULL: none are used */
 	char *kernel;            /* name in the kernel store */
 	char *kernel_path, *initramfs_path; /* files of this host */
 	char *vmlinux_path; /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */

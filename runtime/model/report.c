@@ -37,6 +37,8 @@ static const struct field report_fields[] = {
 	{ ROW(report, backend, FIELD_STRING) },
 	{ ROW(report, engine, FIELD_STRING) },
 	{ ROW(report, engine_reason, FIELD_STRING) },
+	{ ROW(report, start, FIELD_STRING) },
+	{ ROW(report, start_reason, FIELD_STRING) },
 	{ ROW(report, image, FIELD_STRING) },
 	{ ROW(report, digest, FIELD_STRING) },
 	{ ROW(report, policy, FIELD_STRING) },

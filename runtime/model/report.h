@@ -30,6 +30,7 @@ struct report {
 	uint64_t version;          /* 1 */
 	char *id, *backend;
 	char *engine, *engine_reason; /* VM only: which, and why that one */
+	char *start, *start_reason; /* VM only: "cold" or "warm" (from a template), and why that */
 	char *image, *digest, *policy;
 	char **command;
 	int status;                /* enum report_status */

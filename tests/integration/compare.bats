@@ -64,11 +64,17 @@ has_vm() {
 	"$BIVALVE" features | jq -e '.container and .vm' > /dev/null
 }
 
+@test "a container has no warm start, and says so" {
+	run -125 "$BIVALVE" launch --start warm busybox true
+	[[ "$output" == *"--start warm: a container"* ]]
+	run -0 "$BIVALVE" launch --start cold busybox true
+}
+
 @test "every command has a help text on standard output" {
 	run --separate-stderr "$BIVALVE" --help
 	[ "$status" -eq 0 ]
 	[ -z "$stderr" ]
-	for command in launch sandbox compare plan image kernel policy list kill delete doctor; do
+	for command in launch sandbox compare plan image kernel template policy list kill delete doctor; do
 		[[ "$output" == *"$command"* ]]
 		run --separate-stderr "$BIVALVE" "$command" --help
 		[ "$status" -eq 0 ]

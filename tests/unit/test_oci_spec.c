@@ -182,13 +182,14 @@ static const struct fact facts[] = {
 	{ .text = DOC("\"annotations\":{\"org.bivalve.backend\":\"vm\"}"), "\"backend\":\"vm\"" },
 	{ .text = DOC("\"annotations\":{\"org.bivalve.backend\":\"vm\"}"), "\"backend\":\"container\"", "container" },
 	{ .text = DOC("\"annotations\":{\"a.b\":\"c\"}"), "\"annotations\":[{\"key\":\"a.b\",\"value\":\"c\"}]" },
-	{ .text = DOC("\"x\":1"), "\"vm\":{\"memory_bytes\":268435456,\"vcpus\":1,\"engine\":\"auto\"}", "vm" },
+	{ .text = DOC("\"x\":1"),
+		"\"vm\":{\"memory_bytes\":268435456,\"vcpus\":1,\"engine\":\"auto\",\"start\":\"auto\"}", "vm" },
 	{ .text = RES("\"memory\":{\"limit\":67108864},\"cpu\":{\"quota\":150000,\"period\":100000}"),
-		"\"vm\":{\"memory_bytes\":201326592,\"vcpus\":2,\"engine\":\"auto\"}", "vm" },
+		"\"vm\":{\"memory_bytes\":201326592,\"vcpus\":2,\"engine\":\"auto\",\"start\":\"auto\"}", "vm" },
 	{ .text = DOC("\"annotations\":{\"org.bivalve.vm.memory\":\"512m\",\"org.bivalve.vm.vcpus\":\"3\","
 		"\"org.bivalve.vm.engine\":\"qemu\","
 		"\"org.bivalve.vm.kernel\":\"k\"}"), "\"vm\":{\"memory_bytes\":536870912,\"vcpus\":3,"
-		"\"engine\":\"qemu\",\"kernel\":\"k\"}",
+		"\"engine\":\"qemu\",\"start\":\"auto\",\"kernel\":\"k\"}",
 		"vm" },
 };
 

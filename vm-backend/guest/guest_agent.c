@@ -29,6 +29,7 @@
 #include "vm-backend/guest/guest_agent.h"
 #include "vm-backend/guest/guest_answer.h"
 #include "vm-backend/guest/guest_boot.h"
+#include "vm-backend/guest/guest_renew.h"
 #include "vm-backend/guest/guest_session.h"
 
 enum { CLOCK_SLACK_NS = 100000000, EXIT_INTERNAL = 125 };
@@ -144,6 +145,14 @@ static void set_clock(uint64_t wall_ns)
 		(void)clock_settime(CLOCK_REALTIME, &t); /* a wrong date is no reason to stop */
 }
 
+static int on_renew(struct guest *g, const struct agent_frame *frame, struct error *err)
+{
+	int r = guest_renew(frame, err);
+	struct agent_renewed done = { .version = AGENT_VERSION, .uptime_ns = clock_now_ns() };
+
+	return r < 0 ? r : agent_channel_send(&g->channel, AGENT_RENEWED, 0, 0, &done, sizeof done, err);
+}
+
 static int on_start(struct guest *g, const struct agent_frame *frame, struct error *err)
 {
 	struct guest_session **at = &g->sessions[frame->session];
@@ -242,6 +251,7 @@ static const struct {
 	[AGENT_PLAN] = { .whole = on_plan },
 	[AGENT_GO] = { .whole = on_go },
 	[AGENT_REQUEST] = { .whole = on_request },
+	[AGENT_RENEW] = { .whole = on_renew },
 	[AGENT_SHUTDOWN] = { .whole = on_shutdown },
 	[AGENT_DATA] = { .session = on_data },
 	[AGENT_EOF] = { .session = on_data },

@@ -60,6 +60,9 @@ bool arch_vcpu_exit(struct machine *machine, struct kvm_run *run);
 /* Writes out what the serial port still holds. */
 void arch_flush(struct machine *machine);
 
+/* The host's processor, its name and a checksum of its features; owned by the caller. */
+char *arch_cpu_identity(void);
+
 /* vm_engine.probe on an open /dev/kvm, see engine.h. */
 int arch_probe(int kvm_fd, char *reason, size_t size);
 

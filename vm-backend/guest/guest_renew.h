@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_GUEST_RENEW_H
+#define BIVALVE_GUEST_RENEW_H
+
+#include "vm-backend/agent_stream.h"
+
+/*
+ * Takes a RENEW frame: this machine is a copy of one that was saved. Gives it random numbers, time and host name of its
+ * own. -EPROTO: no such frame, or of another version; else what the kernel would not do: then nothing may run.
+ */
+int guest_renew(const struct agent_frame *frame, struct error *err);
+
+#endif
