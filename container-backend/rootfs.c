@@ -18,7 +18,8 @@
  * A root that is a directory of its own (root.path) is a bind of it, over itself, with all that is mounted below.
  *
  * A read-only root is a read-only bind of its single layer when that has every mount point; else an overlay as above
- * that is made read-only once the mount points are there.
+ * that is made read-only once the mount points are there. (In a guest a folder that the host shares read-only is such a
+ * layer too.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -86,24 +87,50 @@ void rootfs_adopt(struct rootfs *r, size_t i, int fd)
 	r->idmapped[i] = true;
 }
 
-/* Whether everything that will be mounted on has its place in the only layer. */
+/* What has a file system of its own mounted on it: in a container of ours always, in a bundle's if it says so. */
+static const char *const own[] = { "/proc", "/dev", "/sys" };
+
+static bool is_covered(const struct plan *plan, const char *folder)
+{
+	for (size_t i = 0; plan->mounts_exact && i < plan->n_mounts; i++) {
+		const struct plan_mount *m = &plan->mounts[i];
+
+		if (m->destination && !strcmp(m->destination, folder) && m->type && strcmp(m->type, "bind") != 0)
+			return true;
+	}
+	return !plan->mounts_exact;
+}
+
+/* Whether the layer need not have path: it is below what is mounted. */
+static bool is_above(const struct plan *plan, const char *path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (place_within(path, own[i]) && strcmp(path, own[i]) != 0)
+			return is_covered(plan, own[i]);
+	return false;
+}
+
+static bool has_place(const struct rootfs *r, const struct plan *plan, const char *path)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!path || is_above(plan, path))
+		return true;
+	fd = path_open_in_root(r->lowers[0], path, O_PATH, 0);
+	return fd >= 0;
+}
+
+/* Whether everything that will be mounted on, or made, has its place in the only layer. */
 static bool has_mount_points(const struct rootfs *r, const struct plan *plan)
 {
-	static const char *const own[] = { "/proc", "/dev", "/sys" };
-
-	for (size_t i = 0; i < ARRAY_LEN(own) + 1 + plan->n_mounts; i++) {
-		size_t m = i - ARRAY_LEN(own) - 1;
-		const char *path = i < ARRAY_LEN(own) ? own[i] : i == ARRAY_LEN(own) ? plan->process.cwd
-			: plan->mounts[m].destination;
-		int fd;
-
-		if (!path || !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5))
-			continue;
-		fd = path_open_in_root(r->lowers[0], path, O_PATH, 0);
-		if (fd < 0)
+	if (!is_covered(plan, "/dev") || !has_place(r, plan, plan->process.cwd))
+		return false; /* its nodes are made in the root, in the first case */
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (!has_place(r, plan, own[i]))
 			return false;
-		(void)close(fd);
-	}
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		if (!has_place(r, plan, plan->mounts[i].destination))
+			return false;
 	return true;
 }
 

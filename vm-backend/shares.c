@@ -33,8 +33,7 @@
 #include "runtime/base/path.h"
 #include "vm-backend/shares.h"
 
-/* Whether the source is one of the host: what overlays write stays in the guest. */
-static bool is_shared(const struct plan *plan, const struct plan_mount *m)
+bool share_of_mount(const struct plan *plan, const struct plan_mount *m)
 {
 	return (m->type && !strcmp(m->type, "bind")) || plan_is_overlay(plan, m);
 }
@@ -73,7 +72,7 @@ size_t shares_of_plan(const struct plan *plan, struct vm_share **ret)
 
 		if (plan_is_overlay(plan, m))
 			shares[n++] = (struct vm_share){ m->source, true, false, m->destination, plan->masked_paths };
-		else if (is_shared(plan, m))
+		else if (share_of_mount(plan, m))
 			shares[n++] = (struct vm_share){ m->source, is_read_only(m), !has_option(m, "bind"),
 				m->destination, plan->masked_paths };
 	}
@@ -104,7 +103,7 @@ int shares_check(const struct plan *plan, struct error *err)
 	if (plan->root.path && (plan->root.path[0] != '/' || stat(plan->root.path, &st) < 0 || !S_ISDIR(st.st_mode)))
 		return error_set(err, ENOENT, "root.path: %s: not the absolute path of a folder", plan->root.path);
 	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (is_shared(plan, &plan->mounts[i]) && check_source(&plan->mounts[i], err) < 0)
+		if (share_of_mount(plan, &plan->mounts[i]) && check_source(&plan->mounts[i], err) < 0)
 			return error_prefix(err, "mounts[%zu]", i);
 	return 0;
 }
@@ -117,7 +116,7 @@ void shares_rewrite(struct plan *copy)
 		copy->root.path = xasprintf(SHARES_FOLDER "/%zu", n++);
 	copy->mounts = xmemdup(copy->mounts, copy->n_mounts * sizeof *copy->mounts);
 	for (size_t i = 0; i < copy->n_mounts; i++)
-		if (is_shared(copy, &copy->mounts[i]))
+		if (share_of_mount(copy, &copy->mounts[i]))
 			copy->mounts[i].source = xasprintf(SHARES_FOLDER "/%zu", n++);
 }
 
@@ -125,13 +124,13 @@ void shares_rewrite_undo(struct plan *copy)
 {
 	free(steal_ptr(copy->root.path));
 	for (size_t i = 0; i < copy->n_mounts; i++)
-		if (is_shared(copy, &copy->mounts[i]))
+		if (share_of_mount(copy, &copy->mounts[i]))
 			free(copy->mounts[i].source);
 	free(steal_ptr(copy->mounts));
 	copy->n_mounts = 0;
 }
 
-static int open_share(const struct vm_share *share, struct error *err)
+int share_open(const struct vm_share *share, struct error *err)
 {
 	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (share->recursive ? AT_RECURSIVE : 0);
 	_cleanup_close_ int fd = (int)syscall(SYS_open_tree, AT_FDCWD, share->path, flags);
@@ -157,7 +156,7 @@ int share_tree_open(struct share_tree *tree, const struct vm_share *shares, size
 	tree->n = 0;
 	tree->shares = shares;
 	for (size_t i = 0; i < n; i++) {
-		int fd = open_share(&shares[i], err);
+		int fd = share_open(&shares[i], err);
 
 		if (fd < 0)
 			return error_prefix(err, "share %zu", i);
@@ -194,8 +193,7 @@ static int make_entry(int root, const char *name, int fd)
 	return S_ISDIR(st.st_mode) ? mkdirat(root, name, 0755) : mknodat(root, name, S_IFREG | 0644, 0);
 }
 
-/* An empty folder, as a detached mount. */
-static int open_empty_folder(void)
+int share_open_empty(void)
 {
 	_cleanup_close_ int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 
@@ -225,7 +223,7 @@ static int cover(int root, int share, const char *path, struct error *err)
 		return 0;
 	if (place < 0 || fstat(place, &st) < 0)
 		return error_set(err, place < 0 ? -place : errno, "masked_paths: %s", path);
-	cover_fd = S_ISDIR(st.st_mode) ? open_empty_folder() : open_empty_file(root);
+	cover_fd = S_ISDIR(st.st_mode) ? share_open_empty() : open_empty_file(root);
 	if (cover_fd < 0 || syscall(SYS_move_mount, cover_fd, "", place, "", MOVE_MOUNT_F_EMPTY_PATH |
 			MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return error_sys(err, "masked_paths: %s", path);

@@ -29,6 +29,14 @@ int shares_check(const struct plan *plan, struct error *err);
 void shares_rewrite(struct plan *copy);
 void shares_rewrite_undo(struct plan *copy);
 
+/* Whether the source of a mount is a folder or file of the host: a bind's, and an overlay's, which is only read. */
+bool share_of_mount(const struct plan *plan, const struct plan_mount *m);
+/* A copy of the share's mount, not yet anywhere: a descriptor, or -errno. Read-only where asked, without devices and
+ * set-uid. */
+int share_open(const struct vm_share *share, struct error *err);
+/* An empty folder that stays so, likewise; -1 and errno on failure. */
+int share_open_empty(void);
+
 /* Copies of the shares' mounts, not yet anywhere; read-only where asked, without devices and set-uid. */
 struct share_tree {
 	const struct vm_share *shares; /* borrowed */

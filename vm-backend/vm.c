@@ -301,7 +301,7 @@ static int move_up(int fd, int base)
 
 /*
  * In the child: standard streams that say nothing, our descriptors at fixed places, no other ones. Standard error is
- * the launcher's, for BIVALVE_VM_LOG alone.
+ * the launcher's, for BIVALVE_VM_LOG; not when we outlive it, since somebody may wait for the end of its streams.
  */
 static void arrange_fds(struct vm_monitor_start *s)
 {
@@ -316,13 +316,29 @@ static void arrange_fds(struct vm_monitor_start *s)
 		if (*kept[i] >= 0)
 			*kept[i] = dup3(*kept[i], FIRST + i, O_CLOEXEC);
 	if (null >= 0) {
-		(void)dup2(null, 0); /* these four cannot fail with descriptors that are open */
+		(void)dup2(null, 0); /* these cannot fail with descriptors that are open */
 		(void)dup2(null, 1);
+		if (s->detached)
+			(void)dup2(null, 2);
 	}
 	for (int i = 0; i < COUNT; i++)
 		if (*kept[i] < 0)
 			(void)close(FIRST + i);
 	(void)syscall(SYS_close_range, FIRST + COUNT, ~0u, 0);
+}
+
+/*
+ * Whoever asks for the group of instance.pid should find the machine's, and the machine and its helpers are to be in it
+ * from their first step. Alone in its process this waits for nothing.
+ */
+static void join_cgroup(const struct creation *c, const struct instance *in, int ready_fd)
+{
+	struct vm_monitor_ready ready = { 0 };
+
+	if (in->detached && in->cgroup && cgroup_attach(&c->cgroups, in->cgroup, 0, &ready.error) < 0) {
+		(void)send(ready_fd, &ready, sizeof ready, MSG_NOSIGNAL); /* else our end tells */
+		_exit(1);
+	}
 }
 
 static int fork_monitor(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
@@ -339,6 +355,7 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 	(void)sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
 	pid = fork();
 	if (pid == 0) {
+		join_cgroup(c, in, start.ready_fd);
 		arrange_fds(&start);
 		vm_monitor_run(&start);
 	}
@@ -381,7 +398,7 @@ static int await_machine(struct instance *in, struct creation *c, struct error *
 		return r;
 	in->vmm_pid = (uint64_t)machine;
 	(void)pid_start_time(machine, &in->vmm_pid_start); /* as for the monitor */
-	return in->cgroup ? cgroup_attach(&c->cgroups, in->cgroup, machine, err) : 0;
+	return in->cgroup && !in->detached ? cgroup_attach(&c->cgroups, in->cgroup, machine, err) : 0;
 }
 
 /* The hooks that run on the host while the workload is not there yet. */

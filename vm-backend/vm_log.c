@@ -56,12 +56,11 @@ void vm_log_read(struct vm_log *log)
 	log->fd = -1;
 }
 
-int vm_log_save(const struct vm_log *log, const char *dir)
+int vm_log_save(const struct vm_log *log, int dir_fd)
 {
-	_cleanup_free_ char *path = xasprintf("%s/kernel.log", dir);
 	size_t skip = log->len > VM_LOG_BYTES ? log->len - VM_LOG_BYTES : 0;
 
-	return log->len ? file_write_atomic(AT_FDCWD, path, log->text + skip, log->len - skip, 0600, NULL) : 0;
+	return log->len ? file_write_atomic(dir_fd, "kernel.log", log->text + skip, log->len - skip, 0600, NULL) : 0;
 }
 
 /* Where the last TAIL_LINES lines of the text begin, empty ones and line ends at the very end not counted. */

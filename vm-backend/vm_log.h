@@ -21,8 +21,8 @@ void vm_log_init(struct vm_log *log, int fd, int copy_fd);
 void vm_log_release(struct vm_log *log);
 /* Reads what is there; fd is -1 after the end. */
 void vm_log_read(struct vm_log *log);
-/* Writes <dir>/kernel.log, unless nothing was said. Best effort: 0 or -errno. */
-int vm_log_save(const struct vm_log *log, const char *dir);
+/* Writes kernel.log in the folder, unless nothing was said. Best effort: 0 or -errno. */
+int vm_log_save(const struct vm_log *log, int dir_fd);
 /* The last lines as one printable line, joined by " | ", in at most size bytes. Empty if nothing was said. */
 void vm_log_tail(const struct vm_log *log, char *ret, size_t size);
 

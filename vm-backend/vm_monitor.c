@@ -51,6 +51,7 @@
 #include "vm-backend/vm_control.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
+#include "vm-backend/vm_view.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define BOOT_NS   (120 * SECOND_NS) /* an emulated machine on a loaded host is slow */
@@ -71,6 +72,7 @@ struct monitor {
 	struct control_server control;
 	struct vm_log log;
 	int signal_fd, machine_fd, start_fd;
+	int dir_fd;              /* the instance's folder, by which it is reached from any root */
 	int ready_fd;            /* to the maker, until it has released us; -1 */
 	pid_t machine;
 	int saving[2];           /* the machine's control socket, ours and its own until it has it */
@@ -104,13 +106,13 @@ static void tell_maker(struct monitor *m, const struct error *err)
 /* For whoever asks later what became of a detached instance; and for its maker, if that still waits. */
 static void keep_error(struct monitor *m, const struct error *err)
 {
-	_cleanup_free_ char *path = NULL, *line = NULL;
+	_cleanup_free_ char *line = NULL;
 
 	if (!m->start->detached)
 		return;
-	path = xasprintf("%s/" VM_MONITOR_ERROR, m->start->dir);
 	line = xasprintf("%s\n", err->message);
-	(void)file_write_volatile(AT_FDCWD, path, line, strlen(line), 0600, NULL); /* the exit status says it too */
+	/* Should it fail, the exit status says it too. */
+	(void)file_write_volatile(m->dir_fd, VM_MONITOR_ERROR, line, strlen(line), 0600, NULL);
 	if (!m->told_isolated)
 		tell_maker(m, err);
 }
@@ -172,6 +174,12 @@ static void resize(struct monitor *m);
 /* The guest has set up the workload, which waits for its start now. */
 static void on_isolated(struct monitor *m)
 {
+	struct error err = { 0 };
+
+	if (vm_view_enter(m->start->plan, &err) < 0) {
+		fail(m, &err);
+		return;
+	}
 	m->told_isolated = true;
 	if (!m->killing)
 		m->deadline_ns = 0;
@@ -375,7 +383,7 @@ static void power_off(struct monitor *m)
 static void end_machine(struct monitor *m)
 {
 	struct rusage usage = { 0 };
-	_cleanup_free_ char *path = xasprintf("%s/vmm.json", m->start->dir), *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct json_writer *w;
 	size_t len;
 
@@ -392,7 +400,7 @@ static void end_machine(struct monitor *m)
 	json_put_uint(w, "peak_rss_bytes", (uint64_t)usage.ru_maxrss * 1024);
 	json_end(w);
 	text = json_writer_finish(w, &len);
-	(void)file_write_atomic(AT_FDCWD, path, text, len, 0600, NULL); /* figures for the report, no more */
+	(void)file_write_atomic(m->dir_fd, "vmm.json", text, len, 0600, NULL); /* figures for the report, no more */
 }
 
 /* ---- what the control socket asks of us ---- */
@@ -610,7 +618,10 @@ void vm_monitor_run(const struct vm_monitor_start *start)
 
 	leave_parent(start);
 	open_signals(&m);
-	if (spawn_machine(&m, &err) < 0 ||
+	m.dir_fd = open(start->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (m.dir_fd < 0)
+		(void)error_sys(&err, "%s", start->dir); /* the code is in err */
+	if (m.dir_fd < 0 || spawn_machine(&m, &err) < 0 ||
 			control_server_init(&m.control, start->dir, &m.agent, &control_ops, &m, &err) < 0) {
 		tell_maker(&m, &err);
 		end_machine(&m);
@@ -625,6 +636,6 @@ void vm_monitor_run(const struct vm_monitor_start *start)
 	loop(&m);
 	if (m.log.fd >= 0)
 		vm_log_read(&m.log);
-	(void)vm_log_save(&m.log, start->dir); /* a debugging aid */
+	(void)vm_log_save(&m.log, m.dir_fd); /* a debugging aid */
 	_exit(m.exit_status);
 }

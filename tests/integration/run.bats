@@ -71,3 +71,24 @@ teardown_file() {
 	[ -e "$BATS_TEST_TMPDIR/poststop" ]
 	no_trace "$id"
 }
+
+@test "a read-only root without the places of its mounts: they are there, and it is read-only" {
+	local id=r6-$N b=$BATS_FILE_TMPDIR/b root=$BATS_TEST_TMPDIR/root
+	mkdir "$root"
+	"$TESTS/../scripts/busybox-root" "$root" > /dev/null
+	rm -r "$root"/{proc,dev,sys} 2> /dev/null || true
+	echo given > "$BATS_TEST_TMPDIR/file"
+	sh_bundle "$b" 'touch /x 2> /dev/null || echo refused; echo kept > /a/b/f; cat /a/b/f /c/file; ls /proc/self/exe; pwd' \
+		'.root.path = "'"$root"'" | .process.cwd = "/new/place" | .mounts += [
+			{ destination: "/a/b", type: "tmpfs", source: "tmpfs" },
+			{ destination: "/c/file", type: "bind", source: "'"$BATS_TEST_TMPDIR/file"'", options: ["bind", "ro"] }]'
+	run oci run -b "$b" "$id"
+	[ "$status" -eq 0 ]
+	[ "$output" = "refused
+kept
+given
+/proc/self/exe
+/new/place" ]
+	# a container makes them in the folder, as others do; a VM is shown that read-only
+	! is_vm || [ "$(ls "$root" | tr '\n' ' ')" = "$(ls "$ROOTFS" | grep -vx -e proc -e dev -e sys | tr '\n' ' ')" ]
+}

@@ -54,7 +54,10 @@ static void close_all(int fds[3], int event_fd)
 		close_cleanup(&fds[i]);
 }
 
-/* The image is a disk here. Everything else of the plan holds as it is. */
+/*
+ * The image is a disk here. A folder that the host shares read-only is a layer: mount points that it lacks are made
+ * above it, in the guest, and nothing on the host. Everything else of the plan holds as it is.
+ */
 static int read_plan(struct guest *g, const struct guest_session *s, struct error *err)
 {
 	_cleanup_json_ struct json *j = NULL;
@@ -64,10 +67,11 @@ static int read_plan(struct guest *g, const struct guest_session *s, struct erro
 		r = record_read(j, &plan_type, &g->plan, err);
 	if (r < 0)
 		return r;
-	if (!g->plan.root.path && !g->plan.root.empty) {
+	if (g->plan.root.path ? g->plan.root.read_only : !g->plan.root.empty) {
 		strv_free(g->plan.root.lowers);
 		g->plan.root.lowers = NULL;
-		strv_push(&g->plan.root.lowers, xstrdup(GUEST_IMAGE));
+		strv_push(&g->plan.root.lowers, g->plan.root.path ? steal_ptr(g->plan.root.path)
+				: xstrdup(GUEST_IMAGE));
 	}
 	g->cgroup = xasprintf("bivalve-%s", g->plan.id ? g->plan.id : "workload");
 	return 0;

@@ -76,7 +76,7 @@ said() { # said ID TEXT: it has printed that line
 no_trace() {
 	local left
 	[ ! -e "$BIVALVE_RUN/$1" ] || { echo "folder left: $1" >&2; return 1; }
-	left=$(find /sys/fs/cgroup -type d -name "*$1*" 2>/dev/null)
+	left=$(find /sys/fs/cgroup -type d -name "*$1*" 2>/dev/null || true) # others vanish under it
 	[ -z "$left" ] || { echo "cgroups left: $left" >&2; return 1; }
 	left=$(grep -ls -- "$1" /proc/[0-9]*/cgroup || true)
 	[ -z "$left" ] || { echo "processes left: $left" >&2; return 1; }
