@@ -301,7 +301,7 @@ static bool leaves_out_one(const struct stats_ratio *r)
 
 static bool too_wide(const struct stats_ratio *r)
 {
-	return r->known && (!r->interval.known || r->interval.high / r->ratio - 1 >= noise_matters ||
+	return !r->known || (!r->interval.known || r->interval.high / r->ratio - 1 >= noise_matters ||
 		r->ratio / r->interval.low - 1 >= noise_matters);
 }
 

@@ -8,6 +8,7 @@ const struct command commands[] = {
 	{ "launch", "run a command of an image in a container or, with --vm, in a microVM", cmd_launch },
 	{ "sandbox", "run a program of the host with as little of the host as it needs", cmd_sandbox },
 	{ "compare", "run the same command in both shells, side by side", cmd_compare },
+	{ "bench", "measure what each shell costs, side by side, with statistics", cmd_bench },
 	{ "plan", "show what a launch would do, as JSON, and do nothing", cmd_plan },
 	{ "image", "import, list, inspect and remove images", cmd_image },
 	{ "kernel", "import, list and remove guest kernels", cmd_kernel },

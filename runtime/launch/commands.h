@@ -23,6 +23,7 @@ extern const struct command commands[]; /* ends with name NULL */
 int cmd_launch(int argc, char **argv, struct error *err);
 int cmd_sandbox(int argc, char **argv, struct error *err);
 int cmd_compare(int argc, char **argv, struct error *err);
+int cmd_bench(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
 int cmd_image(int argc, char **argv, struct error *err);

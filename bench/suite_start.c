@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The suites that start an instance for each sample: start-up, many at once, teardown. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "bench/run.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fd.h"
+
+enum { START_MS = 180000, MAX_LEVEL = 50, MACHINE_MIB = 300 };
+
+static const uint64_t mib = 1 << 20;
+
+static char *const with_report[] = { (char *)"--report", (char *)"-", NULL };
+
+/* 0: it ended with status 0. Else err says how it ended. */
+static int check_status(int status, struct error *err)
+{
+	if (status == 0)
+		return 0;
+	if (WIFSIGNALED(status))
+		return error_set(err, EIO, "ended by signal %d", WTERMSIG(status));
+	return error_set(err, EIO, "exit status %d%s", WEXITSTATUS(status),
+			WEXITSTATUS(status) == 125 ? ": it could not be run" : "");
+}
+
+static void keep_milestones(struct bench_context *c, const char *suite, size_t column, const struct strbuf *report)
+{
+	_cleanup_json_ struct json *j = NULL;
+
+	if (report->len == 0 || json_parse(report->text, report->len, "report", &j, NULL) < 0)
+		return;
+	json_foreach(m, json_get(j, "milestones")) {
+		const char *name = json_string(m, "name");
+		const struct json *at = json_get(m, "at_us");
+		char label[80];
+		uint64_t us;
+
+		if (!name || !at || !json_uint(at, &us))
+			continue;
+		(void)snprintf(label, sizeof label, "at %.60s", name);
+		bench_cell_add(bench_cell(c, suite, label, "ms", false, column), (double)us / 1e3);
+	}
+	if (json_string(j, "engine") && !bench_result_find_fact(c->result, "engine"))
+		bench_result_fact(c->result, "engine", "%s: %s", json_string(j, "engine"),
+			json_string(j, "engine_reason") ? json_string(j, "engine_reason") : "");
+}
+
+/* One start, to its end. -EINTR: stopped. */
+static int start_once(struct bench_context *c, const char *suite, size_t column, bool keep)
+{
+	const struct bench_column *k = &c->columns[column];
+	const struct child_options o = {
+		.pipes = k->report ? CHILD_OUT : 0, .root = k->root, .cwd = k->cwd, .env = k->env
+	};
+	_cleanup_strv_ char **argv = bench_column_argv(k, k->report ? with_report : NULL, k->command);
+	_cleanup_strbuf_ struct strbuf report = { 0 };
+	struct bench_cell *cell = bench_cell(c, suite, "wall", "ms", false, column);
+	struct child child = { .pidfd = -1, .in = -1, .out = -1 };
+	struct error err = { 0 };
+	uint64_t end = 0;
+	int status = 0, r;
+
+	if (k->error)
+		bench_cell_fail(cell, "%s", k->error);
+	if (cell->error)
+		return 0;
+	r = child_start(argv, &o, &child, &err);
+	if (r == 0) {
+		r = child_wait(&child, &c->stop, START_MS, &report, &status, &end);
+		if (r == -ETIMEDOUT)
+			(void)error_set(&err, ETIMEDOUT, "it did not end within %d s", START_MS / 1000);
+		else if (r == 0)
+			r = check_status(status, &err);
+	}
+	child_end(&child, 0);
+	if (r == -EINTR)
+		return r;
+	if (r < 0) {
+		bench_cell_fail(cell, "%s", err.message);
+	} else if (keep) {
+		bench_cell_add(cell, (double)(end - child.begin_ns) / 1e6);
+		keep_milestones(c, suite, column, &report);
+	}
+	return 0;
+}
+
+int suite_startup(struct bench_context *c, const struct bench_suite *suite)
+{
+	/* A machine takes as long as hundreds of containers: in a quick run the quick ones get more samples. */
+	uint64_t warmup = bench_warmup(c), runs = bench_runs(c, 8, 100), times = c->quick && !c->runs ? 5 : 1;
+	size_t order[BENCH_MAX_COLUMNS];
+	int r = 0;
+
+	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
+		bench_progress(c, suite->name, round, warmup + runs);
+		bench_order(c, round, order, c->n_columns);
+		for (size_t k = 0; r == 0 && k < c->n_columns; k++)
+			for (uint64_t i = 0; r == 0 && i < (c->columns[order[k]].kind == BENCH_VM ? 1 : times); i++)
+				r = start_once(c, suite->name, order[k], round >= warmup);
+		if (r == 0 && bench_stopped(&c->stop))
+			r = -EINTR;
+	}
+	return r;
+}
+
+/* ---- parallel ---- */
+
+/* Starts total instances, at most level at a time; *ret: starts a second. */
+static int burst(struct bench_context *c, const struct bench_column *k, size_t level, size_t total, double *ret,
+		struct error *err)
+{
+	const struct child_options o = { .silent = true };
+	_cleanup_strv_ char **argv = bench_column_argv(k, NULL, k->command);
+	struct child running[MAX_LEVEL] = { 0 };
+	uint64_t begin = clock_now_ns(), end;
+	size_t started = 0, n = 0;
+	int r = 0, status = 0;
+
+	while (r == 0 && (started < total || n > 0)) {
+		while (r == 0 && started < total && n < level) {
+			r = child_start(argv, &o, &running[n], err);
+			n += r == 0;
+			started++;
+		}
+		if (r < 0 || n == 0)
+			break;
+		r = child_wait(&running[0], &c->stop, START_MS, NULL, &status, &end); /* the oldest */
+		if (r == -ETIMEDOUT)
+			(void)error_set(err, ETIMEDOUT, "one did not end within %d s", START_MS / 1000);
+		if (r == 0)
+			r = check_status(status, err);
+		child_end(&running[0], 0);
+		memmove(running, running + 1, --n * sizeof *running);
+	}
+	*ret = (double)total / ((double)(clock_now_ns() - begin) / 1e9);
+	for (size_t i = 0; i < n; i++)
+		child_end(&running[i], 0);
+	return r;
+}
+
+static int parallel_sample(struct bench_context *c, size_t column, size_t level, bool keep)
+{
+	const struct bench_column *k = &c->columns[column];
+	size_t total = level == 1 ? 4 : level * (c->quick ? 1 : 2);
+	uint64_t available = environment_available(), wanted = level * MACHINE_MIB * mib;
+	struct bench_cell *cell;
+	struct error err = { 0 };
+	char name[40];
+	double value;
+	int r;
+
+	(void)snprintf(name, sizeof name, "%zu at a time", level);
+	cell = bench_cell(c, "parallel", name, "starts/s", true, column);
+	if (k->error)
+		bench_cell_fail(cell, "%s", k->error);
+	if (k->kind == BENCH_VM && available && wanted > available)
+		bench_cell_fail(cell, "%zu machines may need %ju MiB of memory, %ju MiB are free", level,
+				(uintmax_t)(wanted / mib), (uintmax_t)(available / mib));
+	if (cell->error)
+		return 0;
+	r = burst(c, k, level, total, &value, &err);
+	if (r == -EINTR)
+		return r;
+	if (r < 0)
+		bench_cell_fail(cell, "%s", err.message);
+	else if (keep)
+		bench_cell_add(cell, value);
+	return 0;
+}
+
+int suite_parallel(struct bench_context *c, const struct bench_suite *suite)
+{
+	static const size_t levels[] = { 1, 10, 50 };
+	uint64_t runs = bench_runs(c, 6, 10), warmup = c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
+	size_t order[BENCH_MAX_COLUMNS], n = c->quick ? 2 : ARRAY_LEN(levels);
+	int r = 0;
+
+	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
+		bench_progress(c, suite->name, round, warmup + runs);
+		bench_order(c, round, order, c->n_columns);
+		for (size_t i = 0; r == 0 && i < n; i++)
+			for (size_t k = 0; r == 0 && k < c->n_columns; k++)
+				r = parallel_sample(c, order[k], levels[i], round >= warmup);
+		if (r == 0 && bench_stopped(&c->stop))
+			r = -EINTR;
+	}
+	return r;
+}
+
+/* ---- teardown ---- */
+
+/*
+ * A workload that waits for its standard input: it either sees the end of that and exits, or its launcher is sent
+ * SIGTERM. From there until the launcher is gone, and with it all that belongs to the instance.
+ */
+static int end_once(
+	struct bench_context *c, const struct bench_column *k, bool by_signal, double *ret_ms, struct error *err)
+{
+	char *options[] = { (char *)"-i", NULL };
+	struct session *s = NULL;
+	uint64_t begin, end = 0;
+	int status, r = session_open(c, k, options, &s, err);
+
+	if (r < 0)
+		return r;
+	begin = clock_now_ns();
+	if (by_signal) {
+		(void)pidfd_kill(s->child.pidfd, SIGTERM); /* it runs: it has just answered */
+	} else {
+		close_cleanup(&s->child.in);
+		s->child.in = -1;
+	}
+	r = child_wait(&s->child, &c->stop, START_MS, NULL, &status, &end);
+	if (r == -ETIMEDOUT)
+		(void)error_set(err, ETIMEDOUT, "it did not end within %d s", START_MS / 1000);
+	*ret_ms = (double)(end - begin) / 1e6;
+	session_close(s);
+	return r;
+}
+
+int suite_teardown(struct bench_context *c, const struct bench_suite *suite)
+{
+	static const char *const names[] = { "exit to gone", "SIGTERM to gone" };
+	uint64_t runs = bench_runs(c, 6, 20), warmup = c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
+	size_t order[BENCH_MAX_COLUMNS];
+
+	for (uint64_t round = 0; round < warmup + runs; round++) {
+		bench_progress(c, suite->name, round, warmup + runs);
+		bench_order(c, round, order, c->n_columns);
+		for (size_t i = 0; i < 2 * c->n_columns; i++) {
+			const struct bench_column *k = &c->columns[order[i / 2]];
+			struct bench_cell *cell = bench_cell(c, suite->name, names[i % 2], "ms", false, order[i / 2]);
+			struct error err = { 0 };
+			double ms = 0;
+			int r;
+
+			if (k->error)
+				bench_cell_fail(cell, "%s", k->error);
+			if (cell->error)
+				continue;
+			r = end_once(c, k, i % 2 == 1, &ms, &err);
+			if (r == -EINTR || bench_stopped(&c->stop))
+				return -EINTR;
+			if (r < 0)
+				bench_cell_fail(cell, "%s", err.message);
+			else if (round >= warmup)
+				bench_cell_add(cell, ms);
+		}
+	}
+	return 0;
+}

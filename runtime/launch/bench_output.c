@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running what was asked for and writing what was found, whatever ended it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/report.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
+#include "runtime/base/log.h"
+#include "runtime/base/path.h"
+#include "runtime/launch/bench_output.h"
+
+enum { EXIT_INTERRUPTED = 130, EXIT_CELL_FAILED = 1 };
+
+static int check_file(const char *path, struct error *err)
+{
+	_cleanup_free_ char *dir = NULL;
+	const char *slash;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	slash = strrchr(path, '/');
+	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	return access(dir, W_OK) < 0 ? error_sys(err, "%s: cannot write to its folder", path) : 0;
+}
+
+int bench_output_check(const struct bench_output *o, struct error *err)
+{
+	const char *const all[] = { o->json, o->csv, o->markdown, o->html };
+	int r = 0, standard = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(all); i++) {
+		r = check_file(all[i], err);
+		standard += all[i] && !strcmp(all[i], "-");
+	}
+	return r == 0 && standard > 1 ? error_set(err, EINVAL, "only one of the results can go to standard output") : r;
+}
+
+static int put(const char *path, const struct strbuf *text, struct error *err)
+{
+	if (strcmp(path, "-"))
+		return file_write_atomic(AT_FDCWD, path, text->text, text->len, 0644, err);
+	return fd_write_full(STDOUT_FILENO, text->text, text->len) < 0 ? error_sys(err, "cannot write the result") : 0;
+}
+
+static void report_json(const struct bench_result *r, struct strbuf *to)
+{
+	to->text = bench_result_json(r, &to->len);
+}
+
+static int write_all(const struct bench_result *r, const struct bench_output *o, struct error *err)
+{
+	const struct { const char *path; void (*make)(const struct bench_result *, struct strbuf *);
+	} rows[] = {
+		{ o->json, report_json },
+		{ o->csv, report_csv },
+		{ o->markdown, report_markdown },
+		{ o->html, report_html },
+	};
+	struct strbuf table = { 0 };
+	bool standard = false;
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < ARRAY_LEN(rows); i++) {
+		_cleanup_strbuf_ struct strbuf text = { 0 };
+
+		if (!rows[i].path)
+			continue;
+		standard |= !strcmp(rows[i].path, "-");
+		rows[i].make(r, &text);
+		e = put(rows[i].path, &text, err);
+	}
+	if (e == 0 && !standard) {
+		report_text(r, &table);
+		fputs(table.text, stdout);
+	}
+	strbuf_release(&table);
+	return e;
+}
+
+static bool any_error(const struct bench_result *r)
+{
+	for (size_t i = 0; i < r->n_metrics; i++)
+		for (size_t k = 0; k < r->n_columns; k++)
+			if (r->metrics[i].cells[k].error)
+				return true;
+	return false;
+}
+
+/* What starts `true` in each column, for whoever wants to hold another tool against it. */
+static void add_commands(struct bench_context *c)
+{
+	for (size_t i = 0; i < c->n_columns; i++) {
+		_cleanup_strv_ char **argv = bench_column_argv(&c->columns[i], NULL, c->columns[i].command);
+		struct strbuf line = { 0 };
+
+		strv_foreach(word, argv)
+			strbuf_printf(&line, "%s%s", line.len ? " " : "", word);
+		c->result->commands[i] = line.text;
+	}
+}
+
+int bench_output_run(struct bench_context *c, const struct bench_suite *const *suites, const struct bench_output *o,
+		struct error *err)
+{
+	int r = bench_stop_init(&c->stop, err), e;
+
+	if (r < 0)
+		return r;
+	c->progress = isatty(STDERR_FILENO);
+	add_commands(c);
+	r = bench_run(c, suites);
+	bench_stop_release(&c->stop);
+	e = write_all(c->result, o, err);
+	if (e < 0)
+		return e;
+	if (r == -EINTR)
+		log_line(LOG_LEVEL_WARNING, "interrupted: this is what was measured until then");
+	return r == -EINTR ? EXIT_INTERRUPTED : any_error(c->result) ? EXIT_CELL_FAILED : 0;
+}
