@@ -152,6 +152,18 @@ bench: packages-bench all
 	$(Q)bench/start-container
 bench-vm: packages-bench all
 	$(Q)bench/start-vm
+# A full run of `bivalve bench`, its page and its samples in $(O)/bench, and whether hyperfine sees the same.
+bench-all: packages-bench all
+	$(Q)mkdir -p $(O)/bench && BUILD=$(O) tests/prepare-store
+	$(Q)bench/agree
+	$(Q)BIVALVE_STORE=$(abspath $(O))/test-store $(O)/bivalve bench all --json $(O)/bench/all.json --csv $(O)/bench/all.csv \
+		--html $(O)/bench/all.html --md $(O)/bench/all.md || true
+	$(Q)tests/integration/lib/page_check.py $(O)/bench/all.html
+# The same, short: what a quiet machine does within three minutes.
+bench-quick: packages-bench all
+	$(Q)mkdir -p $(O)/bench && BUILD=$(O) tests/prepare-store
+	$(Q)BIVALVE_STORE=$(abspath $(O))/test-store $(O)/bivalve bench startup memory cpu syscall --quick \
+		--json $(O)/bench/quick.json --html $(O)/bench/quick.html --md $(O)/bench/quick.md
 soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
 
@@ -167,6 +179,7 @@ help:
 	@echo "make           build $(PROGRAMS)"
 	@echo "make bench     start-up of a container beside crun, runc, bwrap and the kernel's floor (root)"
 	@echo "make bench-vm  start-up of a microVM beside QEMU's, where /dev/kvm works (tests/lab/lab make bench-vm)"
+	@echo "make bench-quick, bench-all   \`bivalve bench\`: four suites in minutes; all of them with a page in $(O)/bench"
 	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
 	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
@@ -178,6 +191,6 @@ clean:
 	rm -rf $(O)
 
 .PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz check-layers check-headers check-format bench \
-	bench-vm soak install help clean
+	bench-vm bench-all bench-quick soak install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

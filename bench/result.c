@@ -340,7 +340,7 @@ static int read_columns(const struct json *columns, struct bench_result *r, stru
 static int read_document(const struct json *j, struct bench_result *r, struct error *err)
 {
 	const struct json *version = json_get(j, "version"), *metrics = json_get(j, "metrics");
-	const struct json *interrupted = json_get(j, "interrupted");
+	const struct json *interrupted = json_get(j, "interrupted"), *seconds = json_get(j, "seconds");
 	const char *kind = json_string(j, "kind");
 	uint64_t number;
 	int e;
@@ -356,6 +356,9 @@ static int read_document(const struct json *j, struct bench_result *r, struct er
 		e = read_metrics(metrics, r, err);
 	r->created = xstrdup(json_string(j, "created"));
 	r->interrupted = interrupted && interrupted->type == JSON_BOOL && interrupted->boolean;
+	if (seconds)
+		r->seconds = seconds->type == JSON_DOUBLE ? seconds->number
+			: seconds->type == JSON_INT ? (double)seconds->integer : 0;
 	json_foreach(fact, json_get(j, "environment"))
 		if (fact->type == JSON_STRING)
 			bench_result_fact(r, fact->key, "%s", fact->string);

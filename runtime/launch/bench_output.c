@@ -51,7 +51,7 @@ static void report_json(const struct bench_result *r, struct strbuf *to)
 	to->text = bench_result_json(r, &to->len);
 }
 
-static int write_all(const struct bench_result *r, const struct bench_output *o, struct error *err)
+int bench_output_write(const struct bench_result *r, const struct bench_output *o, struct error *err)
 {
 	const struct { const char *path; void (*make)(const struct bench_result *, struct strbuf *);
 	} rows[] = {
@@ -114,7 +114,7 @@ int bench_output_run(struct bench_context *c, const struct bench_suite *const *s
 	add_commands(c);
 	r = bench_run(c, suites);
 	bench_stop_release(&c->stop);
-	e = write_all(c->result, o, err);
+	e = bench_output_write(c->result, o, err);
 	if (e < 0)
 		return e;
 	if (r == -EINTR)

@@ -18,6 +18,11 @@ struct bench_output {
 /* Whether the files can be written, before anything is measured. Returns 0 or -errno. */
 int bench_output_check(const struct bench_output *o, struct error *err);
 /*
+ * Writes the result to wherever the options say; the table to standard output if nothing else goes there. 0 or
+ * -errno.
+ */
+int bench_output_write(const struct bench_result *r, const struct bench_output *o, struct error *err);
+/*
  * Runs the suites, signals held back meanwhile, and writes what they found, also of an interrupted run. The exit
  * status: 0, 1 when a cell is an error, 130 when it was interrupted; or -errno.
  */

@@ -72,7 +72,8 @@ static int parse_count(const char *text, void *target, struct error *err)
 static void print_usage(const struct option_row *rows)
 {
 	printf("Usage: bivalve bench [OPTIONS] [SUITE…]\n"
-	       "       bivalve bench diff [--fail-if '>5%%'] A.json B.json\n\n"
+	       "       bivalve bench diff [--fail-if '>5%%'] A.json B.json\n"
+	       "       bivalve bench show [--md FILE] [--csv FILE] [--html FILE] A.json\n\n"
 	       "Measures the same program natively, in a container and in a microVM, in turn, and says what differs.\n"
 	       "Without a suite: startup memory cpu mem syscall process. `all`: every one of\n");
 	for (const struct bench_suite *s = bench_suites; s->name; s++)
@@ -218,6 +219,32 @@ static int bench_diff(int argc, char **argv, struct error *err)
 	return r;
 }
 
+/* A result of before, in any of the forms. */
+static int bench_show(int argc, char **argv, struct error *err)
+{
+	struct bench_output output = { 0 };
+	struct bench_result result = { 0 };
+	const struct option_row rows[] = { BENCH_OUTPUT_ROWS(output), { 0 } };
+	bool help;
+	int at, r = options_parse(rows, argc, argv, &at, &help, err);
+
+	if (r == 0 && help) {
+		printf("Usage: bivalve bench show [OPTIONS] A.json\n\nOptions:\n");
+		options_print(rows, stdout);
+		return 0;
+	}
+	if (r == 0 && argc - at != 1)
+		return error_set(err, EINVAL, "bench show needs one result, A.json, after its options");
+	if (r == 0)
+		r = bench_output_check(&output, err);
+	if (r == 0)
+		r = bench_result_read(argv[at], &result, err);
+	if (r == 0)
+		r = bench_output_write(&result, &output, err);
+	bench_result_release(&result);
+	return r;
+}
+
 int cmd_bench(int argc, char **argv, struct error *err)
 {
 	struct bench_options o = { .warmup = UINT64_MAX, .columns = { .backends = "native,container,vm" } };
@@ -227,6 +254,8 @@ int cmd_bench(int argc, char **argv, struct error *err)
 
 	if (argc > 1 && !strcmp(argv[1], "diff"))
 		return bench_diff(argc - 1, argv + 1, err);
+	if (argc > 1 && !strcmp(argv[1], "show"))
+		return bench_show(argc - 1, argv + 1, err);
 	r = parse(&o, argc, argv, err);
 	if (r == 0)
 		r = o.list ? list_suites() : run(&o, &c, err);

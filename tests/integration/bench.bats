@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# bench: the command, its results and its page. What the figures are is no test; that they are there and honest is.
+
+bats_require_minimum_version 1.5.0
+load lib/common
+
+setup_file() {
+	common_setup_file
+}
+
+teardown_file() {
+	common_teardown_file
+}
+
+# result SAMPLES_A SAMPLES_B [UNIT_BETTER]: a result of one metric and two columns, on standard output.
+result() {
+	jq -n --argjson a "$1" --argjson b "$2" --arg better "${3:-lower}" '{version: 1, kind: "bivalve-bench", created: "x",
+		interrupted: false, environment: {}, columns: [{name: "native"}, {name: "container"}], notes: [],
+		metrics: [{suite: "cpu", name: "integer", unit: "ns", better: $better,
+			cells: [{column: "native", samples: $a, error: null}, {column: "container", samples: $b, error: null}]}]}'
+}
+
+# Nothing of ours runs or lies about: no instance, no process of the workloads, no folder of files.
+nothing_of_bench_left() {
+	[ -z "$(ls "$BIVALVE_RUN")" ] && ! pgrep -f "^$BIVALVE_REAL_BENCH serve" > /dev/null
+}
+
+@test "bench fills its columns and writes every form of result" {
+	cd "$BATS_TEST_TMPDIR"
+	"$BIVALVE" bench startup --quick cpu --runs 6 --backends native,container --json r.json --csv r.csv --md r.md --html r.html \
+		> table.txt
+	[ "$(jq -r .version r.json)" = 1 ]
+	[ "$(jq '[.metrics[] | select(.name == "wall" or .suite == "cpu") | .cells[] | select((.samples | length) == 6 and .error == null)] | length' r.json)" = 8 ]
+	jq -e '.metrics[] | select(.name == "at exec") | .cells[1].summary.median > 0' r.json > /dev/null
+	jq -e '.environment["control groups"] and .environment.kernel and .environment.image' r.json > /dev/null
+	# A container costs more than a process: if this is not found, nothing is.
+	[ "$(jq -r '.metrics[] | select(.name == "wall") | .cells[1].against_first.verdict' r.json)" = worse ]
+	[ "$(grep -c '"wall"' r.csv)" = 12 ]
+	grep -q '^## startup' r.md
+	grep -q '█' table.txt
+	grep -q '<svg data-plot="milestones"' r.html
+}
+
+@test "the same workloads run in the microVM, in one boot, and its clock is checked" {
+	"$BIVALVE" doctor --json | jq -e .vm > /dev/null || need vm "no engine can run a microVM here"
+	"$BIVALVE" bench syscall --runs 6 --backends native,vm --json - > "$BATS_TEST_TMPDIR/r.json"
+	[ "$(jq '[.metrics[].cells[] | select((.samples | length) == 6)] | length' "$BATS_TEST_TMPDIR/r.json")" = 8 ]
+	jq -e '.environment["clock of vm"] and .environment["guest kernel"]' "$BATS_TEST_TMPDIR/r.json" > /dev/null
+}
+
+@test "what cannot run is an error in its cell and no number" {
+	mkdir "$BATS_TEST_TMPDIR/store"
+	BIVALVE_STORE=$BATS_TEST_TMPDIR/store run --separate-stderr "$BIVALVE" bench startup --runs 2 --backends native,vm --json -
+	[ "$status" -eq 1 ]
+	[ "$(jq '.metrics[0].cells[0].samples | length' <<< "$output")" = 2 ]
+	[ "$(jq '.metrics[0].cells[1].samples | length' <<< "$output")" = 0 ]
+	jq -e '.metrics[0].cells[1] | (.error | contains("kernel")) and .summary == null' <<< "$output" > /dev/null
+}
+
+@test "a workload that fails is an error in that cell alone" {
+	echo '{"version": 1, "extends": "default", "resources": {"pids": 2}}' > "$BATS_TEST_TMPDIR/p.json"
+	run --separate-stderr "$BIVALVE" bench process --runs 2 --backends native,container --policy "$BATS_TEST_TMPDIR/p.json" --json -
+	[ "$status" -eq 1 ]
+	jq -e '.metrics[] | select(.name == "fork and exit") | .cells[1].error | contains("fork")' <<< "$output" > /dev/null
+	jq -e '.metrics[] | select(.name == "fork and exit") | .cells[0].samples | length == 2' <<< "$output" > /dev/null
+}
+
+@test "interrupted, it leaves nothing running and keeps the samples so far" {
+	local first="" now
+	BIVALVE_REAL_BENCH=$(realpath "$BUILD/bivalve-bench")
+	"$BIVALVE" bench startup --runs 2000 --warmup 0 --backends native,container --json "$BATS_TEST_TMPDIR/r.json" \
+		> /dev/null 2> "$BATS_TEST_TMPDIR/err" &
+	local pid=$!
+	# Once a second instance is seen, the first has been a sample.
+	while :; do
+		now=$(ls "$BIVALVE_RUN" | grep -v '^\.' | head -n 1 || true)
+		[ -z "$now" ] || first=${first:-$now}
+		[ -z "$now" ] || [ "$now" = "$first" ] || break
+		kill -0 "$pid"
+	done
+	kill -INT "$pid"
+	local status=0
+	wait "$pid" || status=$?
+	cat "$BATS_TEST_TMPDIR/err"
+	[ "$status" -eq 130 ]
+	jq -e '.interrupted and (.metrics[0].cells[1].samples | length > 0)' "$BATS_TEST_TMPDIR/r.json" > /dev/null
+	nothing_of_bench_left
+}
+
+@test "interrupted in a session of workloads, it ends the session" {
+	BIVALVE_REAL_BENCH=$(realpath "$BUILD/bivalve-bench")
+	"$BIVALVE" bench cpu --runs 2000 --backends native,container --json "$BATS_TEST_TMPDIR/r.json" > /dev/null 2>&1 &
+	local pid=$!
+	eventually sh -c 'ls "$BIVALVE_RUN" | grep -q "^[^.]"'
+	kill -INT "$pid"
+	local status=0
+	wait "$pid" || status=$?
+	[ "$status" -eq 130 ]
+	jq -e .interrupted "$BATS_TEST_TMPDIR/r.json" > /dev/null
+	nothing_of_bench_left
+}
+
+@test "bench diff finds what got worse, and nothing where nothing did" {
+	cd "$BATS_TEST_TMPDIR"
+	local same='[100,101,99,100.5,99.5,100.2,99.8,100.1]' slow='[110,111,109,110.5,109.5,110.2,109.8,110.1]'
+	result "$same" "$same" > a.json
+	result "$same" "$slow" > b.json
+	"$BIVALVE" bench diff --fail-if '>5%' a.json a.json
+	run "$BIVALVE" bench diff --fail-if '>5%' a.json b.json
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"1 worse by more than 5%"* ]]
+	"$BIVALVE" bench diff --fail-if '>15%' a.json b.json
+	"$BIVALVE" bench diff --fail-if '>5%' b.json a.json
+	# More is better: the same change is none to complain about, and its reverse is.
+	result "$same" "$same" higher > c.json
+	result "$same" "$slow" higher > d.json
+	"$BIVALVE" bench diff --fail-if '>5%' c.json d.json
+	run "$BIVALVE" bench diff --fail-if '>5%' d.json c.json
+	[ "$status" -eq 1 ]
+}
+
+@test "the page opens without a script, an error or a request, and every plot is drawn" {
+	command -v chromium > /dev/null || need chromium "chromium is not installed"
+	cd "$BATS_TEST_TMPDIR"
+	"$BIVALVE" bench startup syscall --runs 6 --backends native,container --html page.html > /dev/null
+	run python3 "$BATS_TEST_DIRNAME/lib/page_check.py" page.html
+	echo "$output"
+	[ "$status" -eq 0 ]
+	# The check can fail: a script that breaks, a request, a plot without anything.
+	sed -e "s/default-src 'none'/default-src *; script-src 'unsafe-inline'/" \
+		-e 's|</body>|<script>nonsense()</script><img src="http://127.0.0.1:9/x.png"><svg viewBox="0 0 9 9"></svg></body>|' \
+		page.html > bad.html
+	run python3 "$BATS_TEST_DIRNAME/lib/page_check.py" bad.html
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"script error"* && "$output" == *"request to http://127.0.0.1:9/x.png"* && "$output" == *"not drawn"* ]]
+}
+
+@test "names in a result are text in the page, whatever they hold" {
+	cd "$BATS_TEST_TMPDIR"
+	result '[1,2,3,4,5,6]' '[1,2,3,4,5,6]' | jq '.metrics[0].name = "<script>x</script>" | .notes = ["a & <b>"]' > a.json
+	"$BIVALVE" bench show --html page.html a.json > /dev/null
+	! grep -q '<script>' page.html
+	grep -q '&lt;script&gt;' page.html
+}
+
+@test "bad input to bench is one clear line" {
+	cd "$BATS_TEST_TMPDIR"
+	echo '{"version": 2, "kind": "bivalve-bench"}' > v2.json
+	echo '{"metrics": 3' > broken.json
+	local words
+	for words in "no-such-suite" "--runs many cpu" "--runs 100000 cpu" "--backends native,docker cpu" "--json /no/such/dir/f cpu" \
+		"diff v2.json v2.json" "diff broken.json broken.json" "diff one.json" "diff --fail-if 5 v2.json v2.json" "show v2.json"; do
+		# shellcheck disable=SC2086 # words on purpose
+		run "$BIVALVE" bench $words
+		echo "$words: $output"
+		[ "$status" -eq 125 ]
+		[ "${#lines[@]}" -eq 1 ]
+	done
+}
