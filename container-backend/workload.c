@@ -22,7 +22,9 @@
 #include "policies/enforce/caps.h"
 #include "policies/enforce/rlimits.h"
 #include "policies/enforce/seccomp.h"
+#include "policies/enforce/watch.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 #include "runtime/model/hooks.h"
@@ -69,12 +71,37 @@ static int take_stdio(const struct workload *w, struct error *err)
 	return 0;
 }
 
+/* The descriptor of the notifications goes to whoever hears the events. */
+static int load_watched(const struct workload *w, struct error *err)
+{
+	const struct plan *plan = w->request->plan;
+	struct backend_event event = { .kind = EVENT_LISTENER, .at_ns = clock_now_ns() };
+	int r = watch_install(&plan->seccomp, plan->audit, plan->seccomp_flags, w->request->event_fd, &event,
+			sizeof event);
+
+	return r < 0 ? error_set(err, -r, "seccomp: cannot load the watched filter: %s", strerror(-r)) : 0;
+}
+
+static int load_unwatched(const struct plan *plan, struct error *err)
+{
+	int r = watch_install_deaf(&plan->seccomp, plan->seccomp_flags);
+
+	return r < 0 ? error_set(err, -r, "seccomp: cannot load the filter: %s", strerror(-r)) : 0;
+}
+
 static int load_filter(const struct workload *w, struct error *err)
 {
 	const struct plan *plan = w->request->plan;
 	bool notify = w->listener_fd >= 0;
-	_cleanup_free_ char *state = notify ? notify_state(plan, w->request->instance, w->proc_fd) : NULL;
-	int r = plan->seccomp.len ? seccomp_install_flags(&plan->seccomp, plan->seccomp_flags |
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	if (plan->audit && w->request->event_fd >= 0)
+		return load_watched(w, err);
+	if (!notify && !plan->bundle) /* nobody hears of a policy's "notify": it only lets through */
+		return load_unwatched(plan, err);
+	state = notify ? notify_state(plan, w->request->instance, w->proc_fd) : NULL;
+	r = plan->seccomp.len ? seccomp_install_flags(&plan->seccomp, plan->seccomp_flags |
 			(notify ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0)) : 0;
 
 	if (r < 0)
@@ -111,7 +138,7 @@ static int confine(const struct workload *w, struct error *err)
 			r = error_sys(err, "process.no_new_privs");
 		return r < 0 ? r : load_filter(w, err);
 	}
-	if (plan->seccomp.len && w->user.uid != 0)
+	if ((plan->seccomp.len || plan->audit) && w->user.uid != 0)
 		r = caps_regain(err);
 	if (r == 0)
 		r = load_filter(w, err);

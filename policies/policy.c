@@ -169,11 +169,13 @@ static int chain_extend(struct chain *c, struct error *err)
 
 static int read_link(const struct link *link, struct policy *p, struct error *err)
 {
-	const struct document d = { .name = link->name, .builtin = link->preset != NULL };
+	struct document d = { .name = link->name, .builtin = link->preset != NULL };
 	const struct json *version = json_get(link->root, "version");
 
 	if (!version)
 		return schema_refuse(&d, link->root, err, "version: missing: expected \"version\": 1");
+	strv_push(&p->documents, xstrdup(link->name));
+	d.name = p->documents[strv_len(p->documents) - 1]; /* rules remember it */
 	free(p->description); /* speaks of its own document */
 	p->description = NULL;
 	return schema_read(&d, link->root, policy_keys, p, err);
@@ -263,6 +265,7 @@ void policy_release(struct policy *p)
 	strv_free(p->capabilities);
 	strv_free(p->masked_paths);
 	strv_free(p->readonly_paths);
+	strv_free(p->documents);
 	for (size_t i = 0; i < p->n_rlimits; i++)
 		free(p->rlimits[i].type);
 	free(p->rlimits);

@@ -28,6 +28,7 @@ struct policy {
 	char **masked_paths, **readonly_paths;
 	bool seccomp_off;           /* "seccomp": false */
 	struct seccomp_profile seccomp;
+	char **documents;           /* names of those that it was read from, the one asked for last */
 };
 
 /*

@@ -18,7 +18,7 @@ static const char *const actions[] = {
 };
 static const char *const rule_actions[] = {
 	[SECCOMP_ALLOW] = "allow", [SECCOMP_ERRNO] = "errno", [SECCOMP_KILL] = "kill", [SECCOMP_LOG] = "log",
-	[SECCOMP_DEFAULT] = "default", NULL,
+	[SECCOMP_DEFAULT] = "default", [SECCOMP_NOTIFY] = "notify", NULL,
 };
 static const char *const compares[] = {
 	[SECCOMP_NE] = "ne", [SECCOMP_LT] = "lt", [SECCOMP_LE] = "le", [SECCOMP_EQ] = "eq", [SECCOMP_GE] = "ge",
@@ -246,7 +246,7 @@ static int read_rule(const struct document *d, const struct json *j, struct secc
 	if (!rule->syscalls || !rule->syscalls[0])
 		return schema_refuse(d, j, err, "\"syscalls\" is required: the names that the rule is for");
 	if (!json_get(j, "action"))
-		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log, default");
+		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log, default, notify");
 	if (rule->error && rule->action != SECCOMP_ERRNO)
 		return schema_refuse(d, json_get(j, "errno"), err, "belongs to the action \"errno\"");
 	r = check_syscalls(d, json_get(j, "syscalls"), err);
@@ -267,7 +267,7 @@ static int append_rules(const struct document *d, const struct json *j, struct s
 			j->n_items + profile->n_rules, MAX_RULES);
 	profile->rules = xreallocarray(profile->rules, profile->n_rules + j->n_items, sizeof *profile->rules);
 	for (size_t i = 0; i < j->n_items; i++) {
-		struct seccomp_rule rule = { 0 };
+		struct seccomp_rule rule = { .document = d->name, .line = j->items[i]->line };
 
 		r = read_rule(d, j->items[i], &rule, err);
 		if (r < 0) {
@@ -316,6 +316,8 @@ int policy_read_seccomp(const struct document *d, const struct json *j, void *ou
 		p->seccomp_off = true;
 		p->seccomp.default_action = SECCOMP_ALLOW;
 		p->seccomp.default_error = 0;
+		p->seccomp.default_document = d->name;
+		p->seccomp.default_line = j->line;
 		policy_release_rules(&p->seccomp);
 		return 0;
 	}
@@ -328,8 +330,11 @@ int policy_read_seccomp(const struct document *d, const struct json *j, void *ou
 	if (action && action->type == JSON_NULL)
 		return schema_refuse(d, action, err, "null: one of allow, errno, kill, log");
 	p->seccomp_off = false;
-	if (action)
+	if (action) {
 		p->seccomp.default_error = 0; /* the errno of another default is no part of this one */
+		p->seccomp.default_document = d->name;
+		p->seccomp.default_line = action->line;
+	}
 	r = schema_read(d, j, seccomp_keys, &p->seccomp, err);
 	if (r == 0 && json_get(j, "errno") && p->seccomp.default_error && p->seccomp.default_action != SECCOMP_ERRNO)
 		r = schema_refuse(d, json_get(j, "errno"), err, "belongs to the default \"errno\"");

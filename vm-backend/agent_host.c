@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "policies/enforce/watch.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
@@ -90,6 +91,7 @@ int agent_host_start(struct agent_host *h, const struct plan *plan, bool detache
 	text = json_writer_finish(w, &len);
 	r = agent_channel_send_start(&h->channel, 0, detached, text, len, err);
 	h->started = r == 0;
+	h->audited = plan->audit != 0;
 	return r == 0 ? agent_channel_flush(&h->channel, err) : r;
 }
 
@@ -282,6 +284,20 @@ static int on_milestone(struct agent_host *h, const struct agent_frame *frame, s
 	return 0;
 }
 
+/* As it is: the supervisor trusts it no more than the guest. */
+static int on_watched(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+{
+	struct backend_event event = { .kind = EVENT_WATCHED };
+
+	if (!h->audited)
+		return error_set(err, EPROTO, "agent channel: a watched call that nobody asked for");
+	if (frame->length != sizeof(struct watch_event))
+		return error_set(err, EPROTO, "agent channel: a watched call of %u bytes", frame->length);
+	memcpy(event.text, frame->payload, frame->length);
+	(void)backend_event_send(h->event_fd, &event); /* as above */
+	return 0;
+}
+
 static int on_reply(struct agent_host *h, const struct agent_frame *frame, struct error *err)
 {
 	struct agent_answer *a = NULL;
@@ -388,6 +404,7 @@ static const struct {
 	[AGENT_RENEWED] = { .whole = on_renewed },
 	[AGENT_MILESTONE] = { .whole = on_milestone },
 	[AGENT_REPLY] = { .whole = on_reply },
+	[AGENT_WATCHED] = { .whole = on_watched },
 	[AGENT_ISOLATED] = { .session = on_isolated },
 	[AGENT_DATA] = { .session = on_data },
 	[AGENT_EOF] = { .session = on_data },

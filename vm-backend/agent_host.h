@@ -37,6 +37,7 @@ struct agent_host {
 	uint64_t renew_sent_ns;
 	uint64_t clock_error_ns; /* the guest's clock was set within this much of ours; 0: it was not set */
 	bool started;            /* the plan was sent */
+	bool audited;            /* it asks to be told of calls */
 	unsigned milestones;
 	uint64_t uptime_ns;      /* of the guest's kernel when it was ready */
 };

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * The agent channel, version 3: one framed, flow-controlled protocol over a byte stream (a virtio console port).
+ * The agent channel, version 4: one framed, flow-controlled protocol over a byte stream (a virtio console port).
  * Little-endian.
  *
  *      0        4      5        6         8
@@ -23,6 +23,7 @@
  *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others' programs were found
  *   host → guest  GO         session 0 may run
  *   guest → host  MILESTONE  a name, of session 0; the host stamps the time
+ *   guest → host  WATCHED    struct watch_event: a call that plan.audit asks for, of session 0
  *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host)
  *   both          EOF        the stream has ended
  *   both          CREDIT     uint32: bytes consumed of the stream
@@ -49,7 +50,7 @@ enum {
 	AGENT_MAX_TEXT = 1000,
 	AGENT_SESSIONS = 64,
 	AGENT_MAX_REPLY = 512 * 1024,
-	AGENT_VERSION = 3,
+	AGENT_VERSION = 4,
 	AGENT_ENTROPY = 64,
 	AGENT_MAX_HOSTNAME = 64,
 };
@@ -59,7 +60,7 @@ enum {
 enum agent_kind {
 	AGENT_HELLO = 1, AGENT_START, AGENT_PLAN, AGENT_MILESTONE, AGENT_DATA, AGENT_EOF, AGENT_CREDIT, AGENT_CLOSED,
 	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_ISOLATED, AGENT_GO, AGENT_REQUEST,
-	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_KIND_COUNT,
+	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_WATCHED, AGENT_KIND_COUNT,
 };
 
 /* What a REQUEST is about, and the text it and its answer have. */

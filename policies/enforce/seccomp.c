@@ -98,6 +98,43 @@ static bool applies(const struct seccomp_rule *rule, uint64_t capabilities)
 	return rule->capability == 0 || granted != rule->without_capability;
 }
 
+static bool names_call(const struct seccomp_rule *rule, const char *name)
+{
+	strv_foreach(other, rule->syscalls)
+		if (!strcmp(other, name))
+			return true;
+	return false;
+}
+
+static bool satisfied(const struct seccomp_rule *rule, const uint64_t args[ARGUMENTS])
+{
+	for (size_t i = 0; i < rule->n_arguments; i++)
+		if (!seccomp_satisfies(&rule->arguments[i], args[rule->arguments[i].index % ARGUMENTS]))
+			return false;
+	return true;
+}
+
+struct seccomp_decision seccomp_decide(const struct seccomp_profile *profile, uint64_t capabilities, const char *name,
+		const uint64_t args[6])
+{
+	struct seccomp_decision d = { .action = profile->default_action, .error = profile->default_error };
+
+	for (size_t i = 0; i < profile->n_rules; i++) {
+		const struct seccomp_rule *rule = &profile->rules[i];
+
+		/* Those with conditions exclude each other, so the order between them cannot matter. */
+		if (applies(rule, capabilities) && names_call(rule, name) && satisfied(rule, args))
+			d.rule = rule;
+	}
+	if (d.rule && d.rule->action != SECCOMP_DEFAULT) {
+		d.action = d.rule->action;
+		d.error = d.rule->error;
+	}
+	if (d.action == SECCOMP_ERRNO && !d.error)
+		d.error = EPERM;
+	return d;
+}
+
 /* A name that could be a system call's. Others are skipped, so that none can forge a line of the rules text. */
 static bool plain(const char *name)
 {

@@ -24,8 +24,8 @@
  * SECCOMP_KILL ends the process, SECCOMP_KILL_THREAD the thread.
  */
 enum seccomp_action {
-	SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG, SECCOMP_DEFAULT, SECCOMP_KILL_THREAD, SECCOMP_TRAP,
-	SECCOMP_TRACE, SECCOMP_NOTIFY,
+	SECCOMP_ALLOW, SECCOMP_ERRNO, SECCOMP_KILL, SECCOMP_LOG, SECCOMP_DEFAULT, SECCOMP_NOTIFY,
+	SECCOMP_KILL_THREAD, SECCOMP_TRAP, SECCOMP_TRACE,
 };
 enum seccomp_compare { SECCOMP_NE, SECCOMP_LT, SECCOMP_LE, SECCOMP_EQ, SECCOMP_GE, SECCOMP_GT, SECCOMP_MASKED_EQ };
 
@@ -43,6 +43,8 @@ struct seccomp_rule {
 	uint64_t
 		capability; /* applies only when the process is granted this capability (number + 1); 0: always */
 	bool without_capability;          /* the other way round: only when it is not granted */
+	const char *document;             /* where the rule stands, for people: borrowed; NULL: nowhere */
+	unsigned line;
 };
 struct seccomp_profile {
 	int default_action;               /* enum seccomp_action */
@@ -53,7 +55,18 @@ struct seccomp_profile {
 	char **architectures;
 	struct seccomp_rule *rules;
 	size_t n_rules;
+	const char *default_document;     /* where the default stands, as for a rule */
+	unsigned default_line;
 };
+
+/* What a profile says to one call: the rule that decides, NULL for the default, and its action. */
+struct seccomp_decision {
+	const struct seccomp_rule *rule;
+	int action;                       /* enum seccomp_action, never SECCOMP_DEFAULT */
+	uint64_t error;                   /* ERRNO */
+};
+struct seccomp_decision seccomp_decide(const struct seccomp_profile *profile, uint64_t capabilities, const char *name,
+		const uint64_t args[6]);
 
 /*
  * Compiles the profile for processes with these capabilities (a bit per number) into struct sock_filter[].

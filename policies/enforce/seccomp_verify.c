@@ -17,10 +17,9 @@
 #include "policies/enforce/seccomp_verify.h"
 
 enum { ARGUMENTS = 6, MAX_WORDS = 96, MAX_TRIES = 2048 };
-#define BROKEN UINT32_MAX /* no action has this value */
 
 /* Classic BPF, as far as seccomp(2) accepts it and libseccomp writes it. */
-static uint32_t run(const struct bytes *program, const struct seccomp_data *data)
+uint32_t seccomp_answer(const struct bytes *program, const struct seccomp_data *data)
 {
 	size_t n = program->len / sizeof(struct sock_filter);
 	uint32_t a = 0;
@@ -33,7 +32,7 @@ static uint32_t run(const struct bytes *program, const struct seccomp_data *data
 		switch (i.code) {
 		case BPF_LD | BPF_W | BPF_ABS:
 			if (i.k > sizeof *data - sizeof a)
-				return BROKEN;
+				return SECCOMP_BROKEN;
 			memcpy(&a, (const char *)data + i.k, sizeof a);
 			continue;
 		case BPF_ALU | BPF_AND | BPF_K:
@@ -54,11 +53,11 @@ static uint32_t run(const struct bytes *program, const struct seccomp_data *data
 			yes = a >= i.k;
 			break;
 		default:
-			return BROKEN;
+			return SECCOMP_BROKEN;
 		}
 		pc += yes ? i.jt : i.jf;
 	}
-	return BROKEN;
+	return SECCOMP_BROKEN;
 }
 
 bool seccomp_satisfies(const struct seccomp_argument *c, uint64_t value)
@@ -183,7 +182,7 @@ int seccomp_verify(const struct bytes *program, uint32_t arch, bool narrow, cons
 	step = total <= MAX_TRIES ? 1 : UINT64_C(0x9e3779b97f4a7c15); /* far from any structure of the sets */
 	for (uint64_t i = 0; i < (total < MAX_TRIES ? total : MAX_TRIES); i++) {
 		take(&s, step == 1 ? i : i * step % total, &data);
-		if (run(program, &data) != expected(group, n, &data, default_action))
+		if (seccomp_answer(program, &data) != expected(group, n, &data, default_action))
 			return error_set(err, EINVAL,
 				"seccomp: %s: libseccomp makes something else of these conditions "
 				"(arguments %#llx, %#llx, %#llx…): write them more simply",
@@ -197,5 +196,5 @@ uint32_t seccomp_action_for(const struct bytes *program, int nr)
 {
 	struct seccomp_data data = { .nr = nr, .arch = SECCOMP_NATIVE_ARCH };
 
-	return run(program, &data);
+	return seccomp_answer(program, &data);
 }

@@ -14,6 +14,14 @@ struct seccomp_entry {
 	size_t n_args;
 };
 
+/*
+ * What the program answers (SECCOMP_RET_…) to this call. SECCOMP_BROKEN, which no action is: the program is none, or
+ * of instructions that libseccomp does not write.
+ */
+#define SECCOMP_BROKEN UINT32_MAX
+struct seccomp_data;
+uint32_t seccomp_answer(const struct bytes *program, const struct seccomp_data *data);
+
 /* Whether value satisfies the condition. */
 bool seccomp_satisfies(const struct seccomp_argument *condition, uint64_t value);
 

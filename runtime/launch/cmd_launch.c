@@ -95,6 +95,22 @@ int report_check_path(const char *path, struct error *err)
 	return access(dir, W_OK) < 0 ? error_sys(err, "--report %s: cannot write to its folder", path) : 0;
 }
 
+static int run_audited(const struct backend *backend, struct plan *plan, struct supervise_io *io,
+	struct report *report, struct error *err)
+{
+	struct audit *own = NULL;
+	int r = io->audit ? 0 : audit_open(plan, io->audit_path, &own, err);
+
+	if (r < 0)
+		return r;
+	io->audit = own ? own : io->audit;
+	r = supervise_run(backend, plan, io, report, err);
+	if (own)
+		io->audit = NULL;
+	audit_free(own);
+	return r;
+}
+
 int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err)
 {
 	const struct backend *backend = backend_find(plan->backend);
@@ -104,7 +120,7 @@ int launch_plan(struct plan *plan, struct supervise_io *io, struct report *repor
 		r = prepare_store(plan, err);
 		report->start_ns = clock_now_ns(); /* what is made once and kept is no part of starting */
 	}
-	return r < 0 ? r : supervise_run(backend, plan, io, report, err);
+	return r < 0 ? r : run_audited(backend, plan, io, report, err);
 }
 
 static int open_input(const struct launch_options *o, int *ret_fd, struct error *err)
@@ -117,7 +133,8 @@ static int open_input(const struct launch_options *o, int *ret_fd, struct error 
 
 static int launch(const struct launch_options *o, struct report *report, struct error *err)
 {
-	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal };
+	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal,
+		.audit_path = o->audit };
 	_cleanup_close_ int input = -1;
 	struct plan plan = { 0 };
 	struct error unwritten = { 0 };

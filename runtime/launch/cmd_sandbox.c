@@ -10,7 +10,8 @@
 
 static int run(struct launch_options *o, struct report *report, struct error *err)
 {
-	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal };
+	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal,
+		.audit_path = o->audit };
 	struct plan plan = { 0 };
 	struct error unwritten = { 0 };
 	int r = report_check_path(o->report, err);

@@ -102,6 +102,8 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 0, "start", OPTION_STRING, &o->start, "auto|cold|warm", "use a template if one fits (auto)", NULL },
 		{ 0, "kernel", OPTION_STRING, &o->kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "report", OPTION_STRING, &o->report, "FILE", "write a JSON report; - is standard output", NULL },
+		{ 0, "audit", OPTION_STRING, &o->audit, "FILE",
+			"write each denial, a line of JSON; - is standard error", NULL },
 		{ 0, NULL, OPTION_FLAG, NULL, NULL, NULL, NULL },
 	};
 	_Static_assert(ARRAY_LEN(table) <= LAUNCH_ROWS, "LAUNCH_ROWS");
@@ -478,6 +480,8 @@ static int fill_policy(const struct launch_options *o, const struct image *image
 	plan->namespaces |= PLAN_NS(PID) | PLAN_NS(MOUNT) | PLAN_NS(UTS) | PLAN_NS(IPC) | PLAN_NS(CGROUP);
 	if (plan->network == NETWORK_NONE)
 		plan->namespaces |= PLAN_NS(NET);
+	if (plan->network == NETWORK_NONE && plan->audit)
+		plan->audit |= PLAN_AUDIT(NETWORK); /* who tries to get out is worth knowing */
 	fill_id_maps(plan);
 	if (r == 0)
 		bind_pids_by_rlimit(o, plan);
@@ -497,6 +501,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	if (r < 0)
 		return r;
 	vm = !strcmp(ret->backend, "vm");
+	ret->audit = o->report || o->audit ? PLAN_AUDIT(DENIED) : 0;
 	fill_limits(o, ret);
 	r = fill_process(o, &image, ret, err);
 	if (r == 0 && o->image)

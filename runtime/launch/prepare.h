@@ -10,7 +10,7 @@ struct launch_options {
 	bool vm, interactive, terminal, read_only, init_off, json;
 	const char *backend, *policy, *name, *workdir, *user, *hostname, *entrypoint, *network, *kernel, *engine;
 	const char *start;
-	const char *report;
+	const char *report, *audit;
 	char **volumes, **env, **tmpfs;
 	uint64_t memory_bytes, timeout_us, pids, upper_bytes;
 	double cpus;

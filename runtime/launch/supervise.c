@@ -35,7 +35,8 @@
 #include "runtime/launch/sweep.h"
 #include "runtime/model/hooks.h"
 
-enum { WATCH_PID, WATCH_EVENTS, WATCH_SIGNALS, WATCH_MASTER, WATCH_STDIN, WATCH_OUT, WATCH_ERR, WATCH_COUNT };
+enum { WATCH_PID, WATCH_EVENTS, WATCH_SIGNALS, WATCH_MASTER, WATCH_STDIN, WATCH_OUT, WATCH_ERR, WATCH_CALLS,
+	WATCH_COUNT };
 enum { KILL_GRACE_NS = 1000000000 };
 
 /* Signals that are passed on to the workload rather than ending the launcher. */
@@ -99,14 +100,17 @@ static void on_milestone(struct watch *w, const struct backend_event *e)
 static void on_event(struct watch *w)
 {
 	struct backend_event e;
-	ssize_t n = recv(w->in.live.event_fd, &e, sizeof e, MSG_DONTWAIT);
+	_cleanup_close_ int passed = -1;
+	ssize_t n = fd_recv(w->in.live.event_fd, &e, sizeof e, &passed, 1); /* poll(2) has seen something */
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
 	if (n != (ssize_t)sizeof e) { /* end of file, or not one of ours */
 		w->fds[WATCH_EVENTS].fd = -1;
 		return;
 	}
+	if (e.kind == EVENT_WATCHED && w->io->audit)
+		audit_note_text(w->io->audit, e.text, sizeof e.text);
+	if (e.kind == EVENT_LISTENER && passed >= 0 && w->io->audit)
+		w->fds[WATCH_CALLS].fd = audit_listen(w->io->audit, steal_fd(&passed));
 	e.text[sizeof e.text - 1] = '\0';
 	if (e.kind == EVENT_MILESTONE) {
 		on_milestone(w, &e);
@@ -229,6 +233,8 @@ static void watch_once(struct watch *w)
 		console_input(&w->console, w->fds[WATCH_STDIN].revents != 0);
 	if (w->fds[WATCH_MASTER].revents & (POLLIN | POLLHUP) && !console_output(&w->console))
 		w->fds[WATCH_MASTER].fd = -1;
+	if (w->fds[WATCH_CALLS].revents && !audit_step(w->io->audit))
+		w->fds[WATCH_CALLS].fd = -1;
 	if (w->fds[WATCH_PID].revents && !(w->fds[WATCH_EVENTS].revents & POLLIN))
 		reap(w);
 }
@@ -253,6 +259,7 @@ static void watch_run(struct watch *w)
 	w->fds[WATCH_STDIN] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	w->fds[WATCH_OUT] = (struct pollfd){ .fd = w->capture[0], .events = POLLIN };
 	w->fds[WATCH_ERR] = (struct pollfd){ .fd = w->capture[1], .events = POLLIN };
+	w->fds[WATCH_CALLS] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	while (watching(w))
 		watch_once(w);
 	if (quiet)
@@ -356,6 +363,10 @@ static int conclude(struct watch *w)
 	/* PID 1 of ours ends by exit(128+n): its word on the signal counts if it fits. */
 	if (!signaled && w->have_exit && WIFSIGNALED(w->told_status) && code == 128 + WTERMSIG(w->told_status))
 		signo = WTERMSIG(w->told_status);
+	if (signo == SIGKILL && w->io->audit && audit_killed(w->io->audit)) {
+		signo = SIGSYS; /* a watched program is killed by us instead of by its filter */
+		code = 128 + SIGSYS;
+	}
 	r->status = signo ? REPORT_SIGNALED : REPORT_EXITED;
 	if (signo)
 		r->signal = xstrdup(signal_name(signo, name, sizeof name));
@@ -391,6 +402,8 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 	w->report->wall_us = (clock_now_ns() - w->report->start_ns) / 1000;
 	if (!w->io->no_figures)
 		w->backend->account(&w->in, w->report);
+	if (w->io->audit)
+		audit_finish(w->io->audit, w->report);
 	w->report->engine = xstrdup(w->in.engine);
 	w->report->engine_reason = xstrdup(w->in.engine_reason);
 	w->report->start = xstrdup(w->in.start);

@@ -3,6 +3,7 @@
 #define BIVALVE_LAUNCH_SUPERVISE_H
 
 #include "runtime/base/strbuf.h"
+#include "runtime/launch/audit.h"
 #include "runtime/model/backend.h"
 
 /* Standard streams of a supervised run. */
@@ -15,6 +16,9 @@ struct supervise_io {
 	uint64_t out_bytes;       /* all of standard output, collected or not */
 	bool no_figures;          /* nobody will read what the report says of resources */
 	const char *pid_file;     /* written once the workload is created; NULL: none */
+	/* Who hears what plan.audit asks for; launch_plan() makes one if there is none. */
+	struct audit *audit;
+	const char *audit_path;   /* of its lines; NULL: none */
 	bool keep;                /* afterwards it stays as a stopped, detached instance, for `state` and `delete` */
 };
 

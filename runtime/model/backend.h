@@ -15,10 +15,14 @@
  *
  * Events are what the workload's side tells the supervisor, one SOCK_SEQPACKET message each, in this order:
  * any number of MILESTONE; ERROR if the workload could not be started (then EXIT follows or the pid just ends);
- * EXIT once. The socket's end of file means that the side is gone. The receiver trusts no field: the sender may be
- * a shell that was broken into.
+ * EXIT once; with plan.audit LISTENER or WATCHED in between. The socket's end of file means that the side is gone. The
+ * receiver trusts no field: the sender may be a shell that was broken into.
  */
-enum backend_event_kind { EVENT_MILESTONE = 1, EVENT_ERROR, EVENT_EXIT };
+enum backend_event_kind {
+	EVENT_MILESTONE = 1, EVENT_ERROR, EVENT_EXIT,
+	EVENT_LISTENER,            /* beside it the descriptor of plan.audit's notifications */
+	EVENT_WATCHED,             /* text holds a struct watch_event, of a shell that watches by itself */
+};
 
 struct backend_event {
 	uint32_t kind;             /* enum backend_event_kind */

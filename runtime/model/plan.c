@@ -7,6 +7,7 @@
 
 #include "runtime/model/plan.h"
 
+static const char *const audit_names[] = { "denied", "network", "files", "learn", NULL };
 static const char *const namespace_names[] = { "pid", "mount", "uts", "ipc", "net", "cgroup", "user", "time", NULL };
 static const char *const engine_names[] = { "auto", "kvm", "qemu", NULL };
 static const char *const start_names[] = { "auto", "cold", "warm", NULL };
@@ -304,6 +305,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, seccomp_flags, FIELD_UINT) },
 	{ ROW(plan, seccomp_listener, FIELD_STRING) },
 	{ ROW(plan, seccomp_metadata, FIELD_STRING) },
+	{ ROW(plan, audit, FIELD_FLAGS), .names = audit_names },
 	{ ROW(plan, hooks, FIELD_RECORD), .record = &hooks_type },
 	{ LIST(plan, annotations, plan_pair_type) },
 	{ ROW(plan, changes, FIELD_BOOL) },

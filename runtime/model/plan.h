@@ -224,6 +224,15 @@ struct plan_hooks { /* in this order in JSON, and as an array by stage: plan_hoo
 	size_t n_prestart, n_create_runtime, n_create_container, n_start_container, n_poststart, n_poststop;
 };
 
+/* What somebody watches and writes down (policies/enforce/watch.h); plan.audit has a bit for each, in this order. */
+enum plan_audit {
+	PLAN_AUDIT_DENIED,       /* system calls that the filter denies */
+	PLAN_AUDIT_NETWORK,      /* connecting and sending, wherever to */
+	PLAN_AUDIT_FILES,        /* files by path */
+	PLAN_AUDIT_LEARN,        /* all calls, each once: only for learning, since it is slow */
+};
+#define PLAN_AUDIT(x) (UINT64_C(1) << PLAN_AUDIT_##x)
+
 struct plan {
 	char *id;
 	char *backend;           /* "container" or "vm" */
@@ -254,6 +263,7 @@ struct plan {
 	uint64_t seccomp_flags;  /* SECCOMP_FILTER_FLAG_ bits */
 	char *seccomp_listener;  /* a unix socket of this host that gets the notify descriptor; NULL: none */
 	char *seccomp_metadata;
+	uint64_t audit;          /* PLAN_AUDIT bits; not with seccomp_listener */
 	struct plan_hooks hooks;
 	struct plan_pair *annotations;
 	size_t n_annotations;

@@ -194,7 +194,7 @@ static const struct error_case errors[] = {
 	{ RULES("{\"action\":\"allow\"}"),
 		"seccomp.rules.add[0]: \"syscalls\" is required: the names that the rule is for" },
 	{ RULES("{\"syscalls\":[\"read\"]}"),
-		"seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log, default" },
+		"seccomp.rules.add[0]: \"action\" is required: allow, errno, kill, log, default, notify" },
 	{ RULES("{\"syscalls\":[\"raed\"],\"action\":\"allow\"}"),
 		"seccomp.rules.add[0].syscalls[0]: \"raed\": no such system call: names as in "
 		"syscalls(2), known to this libseccomp, and groups (`bivalve policy list --groups`)" },

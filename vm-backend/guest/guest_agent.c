@@ -87,6 +87,7 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	if (r < 0)
 		return r;
 	request.cgroup = g->cgroup;
+	s->plan = &g->plan;
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return error_sys(err, "guest: cannot make the start pipe");
 	s->start_fd = go[1];

@@ -23,14 +23,15 @@
 #include "vm-backend/guest/guest_session.h"
 
 enum { PIPE_BYTES = 256 * 1024, MAX_SIGNAL = 64 };
-enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS };
+enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS, WATCH_CALLS };
 
 struct guest_session *guest_session_new(uint16_t number)
 {
 	struct guest_session *s = xcalloc(1, sizeof *s);
 
 	*s = (struct guest_session){ .number = number, .local = { -1, -1, -1 }, .event_fd = -1, .pidfd = -1,
-		.start_fd = -1, .input = { .fd = -1 }, .output = { .fd = -1 }, .errors = { .fd = -1 } };
+		.start_fd = -1, .input = { .fd = -1 }, .output = { .fd = -1 }, .errors = { .fd = -1 },
+		.watch = { .fd = -1 } };
 	return s;
 }
 
@@ -49,6 +50,7 @@ void guest_session_free(struct guest_session *s)
 	close_cleanup(&s->event_fd);
 	close_cleanup(&s->pidfd);
 	close_cleanup(&s->start_fd);
+	watch_end(&s->watch);
 	agent_sink_release(&s->input);
 	free(s->text);
 	free(s);
@@ -194,9 +196,12 @@ static int on_events(struct guest_session *s, struct agent_channel *c, struct er
 {
 	struct backend_event e;
 	ssize_t n;
-	int r = 0;
+	int r = 0, passed;
 
-	while (r == 0 && s->event_fd >= 0 && (n = recv(s->event_fd, &e, sizeof e, 0)) != -1) {
+	while (r == 0 && s->event_fd >= 0 && (n = fd_recv(s->event_fd, &e, sizeof e, &passed, 1)) >= 0) {
+		if (n == (ssize_t)sizeof e && e.kind == EVENT_LISTENER && passed >= 0 && s->plan && s->watch.fd < 0)
+			watch_begin(&s->watch, steal_fd(&passed), &s->plan->seccomp, s->plan->audit);
+		close_cleanup(&passed);
 		if (n != (ssize_t)sizeof e) { /* end of file */
 			close_cleanup(&s->event_fd);
 			s->event_fd = -1;
@@ -215,6 +220,17 @@ static int on_events(struct guest_session *s, struct agent_channel *c, struct er
 			s->reason_status = e.exit_status;
 		}
 	}
+	return r;
+}
+
+/* Answers one watched call and tells the host. */
+static int on_call(struct guest_session *s, struct agent_channel *c, struct error *err)
+{
+	struct watch_event events[2];
+	int n = watch_step(&s->watch, events), r = 0;
+
+	for (int i = 0; i < n && r == 0; i++)
+		r = agent_channel_send(c, AGENT_WATCHED, 0, 0, &events[i], sizeof events[i], err);
 	return r;
 }
 
@@ -301,6 +317,10 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 	fds[WATCH_ERRORS] = (struct pollfd){ -1, POLLIN, 0 };
 	if (running && agent_source_ready(&s->errors, c))
 		fds[WATCH_ERRORS].fd = s->errors.fd;
+	/* While the host is slow to hear, the workload waits in its call. */
+	fds[WATCH_CALLS] = (struct pollfd){ -1, POLLIN, 0 };
+	if (agent_channel_has_room(c, 2 * sizeof(struct watch_event)))
+		fds[WATCH_CALLS].fd = s->watch.fd;
 }
 
 static void pump(struct guest_session *s, struct agent_channel *c, struct agent_source *source, const struct pollfd *p)
@@ -314,6 +334,8 @@ int guest_session_step(struct guest_session *s, struct agent_channel *c, const s
 {
 	int r = fds[WATCH_EVENTS].revents ? on_events(s, c, err) : 0;
 
+	if (r == 0 && fds[WATCH_CALLS].revents)
+		r = on_call(s, c, err);
 	if (r == 0 && fds[WATCH_INPUT].revents) {
 		r = agent_sink_flush(&s->input, c, err);
 		settle_input(s);

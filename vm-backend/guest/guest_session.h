@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "container-backend/spawn.h"
+#include "policies/enforce/watch.h"
 #include "vm-backend/agent_stream.h"
 
 /*
@@ -14,7 +15,7 @@
  *      TEXT — START, PLAN… → RUNNING — it ends → DRAINING — streams empty → OVER (EXIT sent)
  *        +— cannot be started → OVER (ERROR sent)
  */
-enum { GUEST_SESSION_WATCHES = 4 };
+enum { GUEST_SESSION_WATCHES = 5 };
 
 struct guest_session {
 	uint16_t number;
@@ -34,6 +35,8 @@ struct guest_session {
 	struct error reason;     /* the child could not become what it should: why; code 0: it could */
 	int reason_status;
 	struct rusage usage;
+	const struct plan *plan; /* session 0: borrowed */
+	struct call_watch watch;      /* of its calls, if the plan says so */
 };
 
 struct guest_session *guest_session_new(uint16_t number);
