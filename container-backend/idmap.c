@@ -13,13 +13,13 @@
  *
  * With root outside the maps are written as they are, and the image's files, which belong to the host's ids, are shown
  * through an idmapped mount: file owner 0 is the container's 0. The mount takes CAP_SYS_ADMIN over the file system,
- * hence the parent makes it. Without root the kernel allows one line, our own id, and only with setgroups(2) denied
+ * hence the parent makes it. Without root the kernel allows us one line, our own id, and only with setgroups(2) denied
  * for good (else a user could drop a group that is used to deny access); the files are the user's own, so they are the
  * container's 0 anyway.
  *
  * Invariants: the child is dumpable until the maps are written, else /proc/PID/uid_map belongs to root; nothing of the
- * image has been touched by then. The kernel checks the maps against /proc/PID/uid_map's opener; subordinate ids
- * (newuidmap) are not used.
+ * image has been touched by then. The kernel checks the maps against /proc/PID/uid_map's opener. A user's maps of more
+ * than his own id are written by newuidmap and newgidmap (subids.c); setgroups then stays allowed, as theirs to decide.
  *
  * Not defended against: a map that gives the container ids which own files elsewhere on the host. The plan's maker
  * chooses the range.
@@ -39,6 +39,7 @@
 #include "container-backend/idmap.h"
 #include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
+#include "container-backend/subids.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
@@ -53,7 +54,8 @@ bool idmap_has(const struct plan_id_map *maps, size_t n, uint64_t inside)
 	return n == 0;
 }
 
-static int check_maps(const struct plan_id_map *maps, size_t n, const char *field, uint64_t own, struct error *err)
+static int check_maps(enum subids_kind kind, const struct plan_id_map *maps, size_t n, const char *field, uint64_t own,
+		struct error *err)
 {
 	if (n == 0 || n > IDMAP_MAX)
 		return error_set(err, EINVAL, "%s: a user namespace needs 1 to %d entries", field, IDMAP_MAX);
@@ -66,9 +68,9 @@ static int check_maps(const struct plan_id_map *maps, size_t n, const char *fiel
 	}
 	if (!idmap_has(maps, n, 0))
 		return error_set(err, EINVAL, "%s: nobody is 0 in the container, who has to set it up", field);
-	if (geteuid() != 0 && (n != 1 || maps[0].count != 1 || maps[0].outside != own))
-		return error_set(err, EPERM, "%s: without root only the user's own id %ju can be mapped, alone", field,
-				(uintmax_t)own);
+	if (subids_needed(maps, n, own) && subids_check(kind, err) < 0)
+		return error_prefix(err, "%s: without root more than the user's own id %ju takes subordinate ids",
+				field, (uintmax_t)own);
 	return 0;
 }
 
@@ -82,8 +84,8 @@ int idmap_check(const struct plan *plan, struct error *err)
 					plan->n_uid_maps ? "uid_maps" : "gid_maps");
 		return 0;
 	}
-	r = check_maps(plan->uid_maps, plan->n_uid_maps, "uid_maps", geteuid(), err);
-	return r < 0 ? r : check_maps(plan->gid_maps, plan->n_gid_maps, "gid_maps", getegid(), err);
+	r = check_maps(SUBIDS_UID, plan->uid_maps, plan->n_uid_maps, "uid_maps", geteuid(), err);
+	return r < 0 ? r : check_maps(SUBIDS_GID, plan->gid_maps, plan->n_gid_maps, "gid_maps", getegid(), err);
 }
 
 static int write_file(pid_t pid, const char *name, const char *text, struct error *err)
@@ -108,11 +110,17 @@ static int write_maps(pid_t pid, const char *name, const struct plan_id_map *map
 
 int idmap_write(const struct plan *plan, pid_t pid, struct error *err)
 {
-	int r = geteuid() == 0 ? 0 : write_file(pid, "setgroups", "deny", err);
+	int r = 0;
 
-	if (r == 0)
+	if (subids_needed(plan->gid_maps, plan->n_gid_maps, getegid()))
+		r = subids_write(SUBIDS_GID, pid, plan->gid_maps, plan->n_gid_maps, err);
+	else if (geteuid() == 0 || (r = write_file(pid, "setgroups", "deny", err)) == 0)
 		r = write_maps(pid, "gid_map", plan->gid_maps, plan->n_gid_maps, err);
-	return r < 0 ? r : write_maps(pid, "uid_map", plan->uid_maps, plan->n_uid_maps, err);
+	if (r < 0)
+		return r;
+	return subids_needed(plan->uid_maps, plan->n_uid_maps, geteuid())
+		? subids_write(SUBIDS_UID, pid, plan->uid_maps, plan->n_uid_maps, err)
+		: write_maps(pid, "uid_map", plan->uid_maps, plan->n_uid_maps, err);
 }
 
 /* A user namespace that is nothing but its maps: made with a process that waits for its end. Its descriptor. */

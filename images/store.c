@@ -14,6 +14,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/json.h"
 #include "runtime/base/path.h"
+#include "runtime/base/userns.h"
 
 #define IMAGE_FILE_MAX (1024 * 1024)
 #define NAME_LEN_MAX   200
@@ -55,13 +56,19 @@ static const char *env_get(const char *name)
 	return value && *value ? value : NULL;
 }
 
+/* Root of a user's own namespace (podman's, without root) is that user: the host's folders are not his. */
+static bool is_host_root(void)
+{
+	return geteuid() == 0 && !(env_get("XDG_RUNTIME_DIR") && userns_is_nested());
+}
+
 char *store_dir(void)
 {
 	const char *dir = env_get("BIVALVE_STORE");
 
 	if (dir)
 		return absolute(dir);
-	if (geteuid() == 0)
+	if (is_host_root())
 		return xstrdup("/var/lib/bivalve");
 	dir = env_get("XDG_DATA_HOME");
 	if (dir && *dir == '/') /* a relative one is to be ignored: XDG base directory specification */
@@ -77,7 +84,7 @@ char *store_run_dir(void)
 
 	if (dir)
 		return absolute(dir);
-	if (geteuid() == 0)
+	if (is_host_root())
 		return xstrdup("/run/bivalve");
 	dir = env_get("XDG_RUNTIME_DIR");
 	return dir && *dir == '/' ? xasprintf("%s/bivalve", dir)

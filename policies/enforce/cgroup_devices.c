@@ -20,7 +20,7 @@
 
 #include "policies/enforce/cgroup_layout.h"
 #include "runtime/base/alloc.h"
-#include "runtime/base/path.h"
+#include "runtime/base/userns.h"
 
 enum { MAX_RULES = 1024, INSNS_PER_RULE = 8, MAX_ATTACHED = 16 };
 
@@ -61,18 +61,9 @@ int cgroup_devices_check(const struct plan_resources *res, struct error *err)
 	return 0;
 }
 
-static bool in_user_namespace(void)
-{
-	_cleanup_free_ char *map = NULL;
-	unsigned inside, outside, count;
-
-	return file_read_at(AT_FDCWD, "/proc/self/uid_map", 65536, &map, NULL, NULL) == 0 &&
-	       !(sscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 && count == UINT32_MAX);
-}
-
 bool cgroup_devices_needless(const struct plan_resources *res)
 {
-	return res->n_devices == 0 || geteuid() != 0 || in_user_namespace();
+	return res->n_devices == 0 || geteuid() != 0 || userns_is_nested();
 }
 
 static void put_number(char *text, size_t size, int64_t n)

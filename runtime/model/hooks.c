@@ -172,12 +172,12 @@ static int verdict(struct hook_run *h, int status, struct error *err)
 			h->n_said ? ": " : "", h->said);
 }
 
-static int run_one(const struct plan_hook *hook, const char *state, struct error *err)
+int hooks_run_one(const struct plan_hook *hook, const char *input, struct error *err)
 {
 	struct hook_run h = { .hook = hook, .pidfd = -1, .said_fd = -1, .exec_fd = -1 };
 	int status = 0, r;
 
-	r = hook->path && hook->path[0] == '/' ? start(&h, state, err) : error_set(err, EINVAL, "not an absolute path");
+	r = hook->path && hook->path[0] == '/' ? start(&h, input, err) : error_set(err, EINVAL, "not an absolute path");
 	if (r == 0)
 		watch(&h);
 	else if (h.pid > 0)
@@ -201,7 +201,7 @@ int hooks_run(const struct plan *plan, enum plan_hook_stage stage, const char *s
 
 	for (size_t i = 0; i < n; i++) {
 		struct error *into = first == 0 ? err : NULL; /* the first failure is the one to tell */
-		int r = run_one(&hooks[i], state, into);
+		int r = hooks_run_one(&hooks[i], state, into);
 
 		if (r < 0 && first == 0) {
 			(void)error_prefix(err, "hooks.%s[%zu] %s", plan_hook_stage_name(stage), i,

@@ -11,5 +11,7 @@
  * error. The stages poststart and poststop go on after a failure and return the first one.
  */
 int hooks_run(const struct plan *plan, enum plan_hook_stage stage, const char *state, struct error *err);
+/* The same of a single program with that text on standard input; err does not name it. */
+int hooks_run_one(const struct plan_hook *hook, const char *input, struct error *err);
 
 #endif

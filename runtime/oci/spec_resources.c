@@ -226,6 +226,8 @@ static int check_device(const struct spec *s, const struct json *j, void *record
 
 static int read_unified(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
 {
+	if (j->type != JSON_OBJECT) /* items of an array have no key */
+		return spec_wrong(s, j, "an object");
 	json_foreach(item, j)
 		if (strchr(item->key, '/') || item->key[0] == '.' || !strchr(item->key, '.'))
 			return spec_refuse(s, item, "not the name of a control group's file");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzz target without libFuzzer, for a few seconds in every `make check`: files named on the command line, or
- * random inputs and small mutations of the target's own seeds (fuzz_seeds(), optional) from a fixed seed, so that a
- * failure comes back.
+ * Runs a fuzz target without libFuzzer, for a few seconds in every `make check`: files named on the command line, the
+ * target's own seeds (fuzz_seeds, optional, JSON) with each value in turn made one of every other type, then random
+ * inputs and small mutations of the seeds from a fixed seed, so that a failure comes back.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -49,6 +49,58 @@ static size_t make_input(uint8_t *data)
 	return size;
 }
 
+/* An input of its very size, so that the sanitizer sees a read beyond. */
+static void try_input(const char *data, size_t size)
+{
+	uint8_t *exact = malloc(size ? size : 1);
+
+	memcpy(exact, data, size);
+	(void)LLVMFuzzerTestOneInput(exact, size);
+	free(exact);
+}
+
+/* The end of the JSON value at text: behind its last character. The seeds' strings have no escapes. */
+static const char *value_end(const char *text)
+{
+	int depth = 0;
+
+	if (*text != '{' && *text != '[' && *text != '"')
+		return text + strcspn(text, ",]}");
+	do {
+		if (*text == '"')
+			text = strchr(text + 1, '"');
+		depth += *text == '{' || *text == '[';
+		depth -= *text == '}' || *text == ']';
+		text++;
+	} while (depth > 0);
+	return text;
+}
+
+/* Every value of the text in the place of which each of these stands once. */
+static long swap_types(const char *seed)
+{
+	static const char *const others[] = { "null", "true", "7", "-1", "1.5", "1e99", "\"\"", "\"s\"", "[]", "{}",
+		"[null]", "[1]", "[\"s\"]", "[{}]", "{\"k\":1}", "{\"k\":\"v\"}", "{\"k\":{}}", "[{\"k\":[]}]" };
+	char text[MAX_INPUT];
+	long runs = 0;
+
+	for (const char *at = seed + 1; *at; at++) {
+		if (*at == '"') { /* a string, or a member's name */
+			at = strchr(at + 1, '"');
+			continue;
+		}
+		if (!strchr("[{:,", *at) || strchr("]}", at[1]))
+			continue;
+		for (size_t i = 0; i < sizeof others / sizeof *others; i++, runs++) {
+			int n = snprintf(text, sizeof text, "%.*s%s%s", (int)(at + 1 - seed), seed, others[i],
+					value_end(at + 1));
+
+			try_input(text, n < MAX_INPUT ? (size_t)n : MAX_INPUT - 1);
+		}
+	}
+	return runs;
+}
+
 static int run_file(const char *path)
 {
 	static uint8_t data[1 << 20];
@@ -67,21 +119,18 @@ static int run_file(const char *path)
 int main(int argc, char **argv)
 {
 	time_t end = time(NULL) + SECONDS;
-	long runs = 0;
+	long runs = 0, swapped = 0;
 
 	for (int i = 1; i < argc; i++)
 		if (argv[i][0] != '-' && run_file(argv[i]))
 			return 1;
+	for (size_t i = 0; fuzz_seeds && fuzz_seeds[i]; i++)
+		swapped += swap_types(fuzz_seeds[i]);
 	for (; runs < RUNS && time(NULL) < end; runs++) {
-		uint8_t *data = malloc(MAX_INPUT), *exact;
-		size_t size = make_input(data);
+		static uint8_t data[MAX_INPUT];
 
-		exact = malloc(size ? size : 1); /* its very size, so that the sanitizer sees a read beyond */
-		memcpy(exact, data, size);
-		(void)LLVMFuzzerTestOneInput(exact, size);
-		free(exact);
-		free(data);
+		try_input((const char *)data, make_input(data));
 	}
-	printf("ok 1 - %ld inputs without a finding\n1..1\n", runs);
+	printf("ok 1 - %ld inputs without a finding\n1..1\n", swapped + runs);
 	return 0;
 }

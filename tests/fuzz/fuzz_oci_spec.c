@@ -46,7 +46,7 @@ const char *const fuzz_seeds[] = {
 	"{\"uid\":1,\"gid\":2,\"umask\":18,\"additionalGids\":[5,6]},\"capabilities\":{\"bounding\":[\"CAP_KILL\"]},"
 	"\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"soft\":1,\"hard\":2}],\"oomScoreAdj\":-5,\"scheduler\":{\"policy\":"
 	"\"SCHED_OTHER\",\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\"}}",
-	"3{\"memory\":{\"limit\":-1,\"swap\":5,\"swappiness\":3},\"cpu\":{\"quota\":-1,\"period\":9,\"cpus\":\"0-1\"}"
+	"3{\"memory\":{\"limit\":4,\"swap\":5,\"swappiness\":3},\"cpu\":{\"quota\":-1,\"period\":9,\"cpus\":\"0-1\"}"
 	",\"pids\":"
 	"{\"limit\":3},\"blockIO\":{\"weight\":10,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":9}]},"
 	"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":1}],\"network\":{\"classID\":1,\"priorities\":[{"

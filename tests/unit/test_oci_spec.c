@@ -353,6 +353,8 @@ static const struct refusal refusals[] = {
 		"1: linux.resources.cpu.shares: expected a whole number, 0 to 18446744073709551615" },
 	{ .text = RES("\"hugepageLimits\":[{\"pageSize\":\"../x\",\"limit\":1}]"),
 		"1: linux.resources.hugepageLimits[0].pageSize: expected a size such as 2MB: ../x" },
+	{ .text = RES("\"unified\":[{\"allow\":true}]"),
+		"1: linux.resources.unified: expected an object, found an array" },
 	{ .text = RES("\"unified\":{\"../memory.max\":\"1\"}"),
 		"1: linux.resources.unified.../memory.max: not the name of a control group's file" },
 	{ .text = RES("\"devices\":[{\"type\":\"c\"}]"),
