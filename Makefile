@@ -135,6 +135,8 @@ packages-test:
 	$(Q)scripts/install-packages build run test
 packages-bench:
 	$(Q)scripts/install-packages build run test bench
+packages-kernel:
+	$(Q)scripts/install-packages build run kernel
 packages-fuzz:
 	$(Q)scripts/install-packages build fuzz
 
@@ -167,11 +169,24 @@ bench-quick: packages-bench all
 soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
 
+# The guest kernel that is made for microVMs. Built once for each version of its source and its configuration.
+guest-kernel: packages-kernel
+	$(Q)$(MAKE) -s all
+	$(Q)BIVALVE_KERNEL_CACHE=$(abspath $(O))/guest-kernel $(O)/bivalve kernel build
+check-guest-kernel: packages-test guest-kernel
+	$(Q)$(MAKE) -s all units
+	$(Q)BUILD=$(O) TEST_KERNEL=tuned tests/run vm lab-vm
+bench-guest-instructions: packages-bench all
+	$(Q)bench/guest-instructions
+
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	ln -sf bivalve $(DESTDIR)$(PREFIX)/bin/bivalve-vm
+	install -d $(DESTDIR)$(PREFIX)/share/bivalve
+	install -m 755 scripts/build-guest-kernel $(DESTDIR)$(PREFIX)/share/bivalve
+	install -m 644 vm-backend/kernel/config $(DESTDIR)$(PREFIX)/share/bivalve/guest-kernel.config
 
 help:
 	@echo "make demo      install what it needs, build, and run one workload in both shells"
@@ -180,6 +195,9 @@ help:
 	@echo "make bench     start-up of a container beside crun, runc, bwrap and the kernel's floor (root)"
 	@echo "make bench-vm  start-up of a microVM beside QEMU's, where /dev/kvm works (tests/lab/lab make bench-vm)"
 	@echo "make bench-quick, bench-all   \`bivalve bench\`: four suites in minutes; all of them with a page in $(O)/bench"
+	@echo "make guest-kernel   build Linux for microVMs from Debian's source (10 to 30 minutes, once) and use it from then on"
+	@echo "make check-guest-kernel   the tests of the VM shell with it"
+	@echo "make bench-guest-instructions   what a guest executes to the agent's first word"
 	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
 	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
@@ -190,7 +208,8 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz check-layers check-headers check-format bench \
-	bench-vm bench-all bench-quick soak install help clean
+.PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz packages-kernel check-layers \
+	check-headers check-format bench bench-vm bench-all bench-quick guest-kernel check-guest-kernel \
+	bench-guest-instructions soak install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

@@ -28,13 +28,13 @@ bool boot_has_word(const char *words, const char *word)
 	return false;
 }
 
-void boot_command_line(const struct machine *machine, bool list_devices, struct strbuf *line)
+void boot_command_line(const struct machine *machine, bool no_acpi, struct strbuf *line)
 {
 	const struct devices *devices = &machine->devices;
 	const char *words = machine->config->command_line ? machine->config->command_line : "";
 
-	arch_command_line(machine, line);
-	for (size_t i = 0; list_devices && i < devices->n_windows; i++)
+	arch_command_line(machine, no_acpi, boot_has_word(words, "quiet"), line);
+	for (size_t i = 0; no_acpi && i < devices->n_windows; i++)
 		strbuf_printf(line, " virtio_mmio.device=4K@%#llx:%u", (unsigned long long)devices->windows[i].base,
 				devices->windows[i].gsi);
 	if (*words)

@@ -11,10 +11,10 @@
 int boot_load(struct machine *machine, struct error *err);
 
 /*
- * The kernel's command line: the architecture's words, the devices if list_devices, then the caller's, which so have
- * the last word.
+ * The kernel's command line: the architecture's words, the devices for a kernel without ACPI, then the caller's, which
+ * so have the last word.
  */
-void boot_command_line(const struct machine *machine, bool list_devices, struct strbuf *line);
+void boot_command_line(const struct machine *machine, bool no_acpi, struct strbuf *line);
 /* Whether the words of a command line contain word ("acpi=off"). */
 bool boot_has_word(const char *words, const char *word);
 

@@ -27,6 +27,7 @@
 #include "runtime/base/json.h"
 #include "vm-backend/agent_protocol.h"
 #include "vm-backend/arch/x86_64/arch.h"
+#include "vm-backend/boot.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/kernel/kernel.h"
 #include "vm-backend/qemu_jail.h"
@@ -166,6 +167,20 @@ static char *describe_ram(const struct vm_config *config)
 	return json_writer_finish(w, NULL);
 }
 
+/* QEMU adds the words that list the devices itself when there is no ACPI. */
+static char *command_line(const struct vm_config *config, bool accelerated, bool acpi)
+{
+	const char *console = !acpi && boot_has_word(config->command_line, "quiet") ? ARCH_QUIET_CONSOLE
+			: " 8250.nr_uarts=1 console=ttyS0";
+	const char *waits = "tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests "
+			"rcupdate.rcu_expedited=1";
+
+	if (accelerated)
+		return xasprintf("%s%s %s", acpi ? "random.trust_cpu=on" : waits, console, config->command_line);
+	return xasprintf("tsc_early_khz=%llu mitigations=off %s%s %s", (unsigned long long)measure_tsc_khz(), waits,
+			console, config->command_line);
+}
+
 static char **make_argv(const struct vm_config *config, bool accelerated)
 {
 	bool acpi = !kernel_file_no_acpi(config->kernel_path);
@@ -188,11 +203,7 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	add(&argv, "-m", xasprintf("%lluM", (unsigned long long)(config->memory_bytes >> 20)));
 	add(&argv, "-kernel", xstrdup(config->kernel_path));
 	add(&argv, "-initrd", xstrdup(config->initramfs_path));
-	add(&argv, "-append", accelerated ? xasprintf("console=ttyS0 random.trust_cpu=on %s", config->command_line)
-			: xasprintf("console=ttyS0 tsc_early_khz=%llu tsc=reliable no_timer_check random.trust_cpu=on "
-					"mitigations=off cryptomgr.notests rcupdate.rcu_expedited=1 8250.nr_uarts=1 %s",
-					(unsigned long long)measure_tsc_khz(),
-					config->command_line));
+	add(&argv, "-append", command_line(config, accelerated, acpi));
 	add_devices(&argv, config);
 	if (config->control) {
 		add(&argv, "-chardev", xasprintf("socket,id=control,fd=%d", CONTROL_FD));

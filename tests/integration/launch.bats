@@ -107,7 +107,7 @@ teardown_file() {
 	run launch busybox uname -r
 	[ "$status" -eq 0 ]
 	if is_vm; then
-		[ "$output" = "$(cat "$BIVALVE_STORE"/kernels/*/kernel.json | jq -r .version | head -n 1)" ]
+		[ "$output" = "$("$BIVALVE" kernel list --json | jq -r '.[0].version')" ]
 		[ -n "${LAB:-}" ] || [ "$output" != "$(uname -r)" ] # the lab runs on the same kernel
 	else
 		[ "$output" = "$(uname -r)" ]

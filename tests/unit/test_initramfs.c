@@ -244,6 +244,19 @@ static void test_store(void)
 	ok(kernel_list(store, &list, &n, &err) == 0 && n == 2 && strcmp(list[0].name, "first") == 0,
 		"both are listed");
 	kernel_list_free(list, n);
+	ok(kernel_use(store, "second", &err) == 0 && kernel_load(store, NULL, &kernel, &err) == 0 &&
+			strcmp(kernel.name, "second") == 0,
+		"one that is to be used is preferred to a newer one (%s)", err.message);
+	kernel_release(&kernel);
+	ok(kernel_list(store, &list, &n, &err) == 0 && n == 2 && strcmp(list[0].name, "second") == 0,
+		"and listed first");
+	kernel_list_free(list, n);
+	ok(kernel_use(store, "third", &err) == -ENOENT && kernel_use(store, "../second", &err) == -EINVAL,
+		"only one that is there: %s", err.message);
+	ok(kernel_remove(store, "second", &err) == 0 && kernel_load(store, NULL, &kernel, &err) == 0 &&
+			strcmp(kernel.name, "first") == 0,
+		"when it is removed, the next is (%s)", err.message);
+	kernel_release(&kernel);
 	ok(kernel_remove(store, "first", &err) == 0 &&
 			kernel_remove(store, "first", &err) == -ENOENT,
 		"one is removed once: %s", err.message);

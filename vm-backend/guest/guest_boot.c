@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,20 @@ int guest_mount_all(struct error *err)
 	return r;
 }
 
+/* By the kernel's log: it comes out wherever a panic does, while the console may lead nowhere. */
+void guest_tell(const char *format, ...)
+{
+	_cleanup_close_ int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	char line[512] = "<3>bivalve-guest: "; /* an error, by its priority */
+	size_t len = strlen(line);
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line + len, sizeof line - len, format, args); /* what is cut is lost */
+	va_end(args);
+	(void)!write(log >= 0 ? log : STDERR_FILENO, line, strlen(line)); /* one record; there is nobody else to tell */
+}
+
 void guest_load_modules(const char *list_path)
 {
 	_cleanup_free_ char *list = NULL;
@@ -83,7 +98,7 @@ void guest_load_modules(const char *list_path)
 		if (fd < 0)
 			continue;
 		if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
-			(void)fprintf(stderr, "bivalve-guest: cannot load %s: %s\n", name, strerror(errno));
+			guest_tell("cannot load %s: %s", name, strerror(errno));
 		(void)unlink(path); /* its memory is the workload's now */
 	}
 }

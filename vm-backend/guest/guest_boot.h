@@ -20,6 +20,8 @@ int guest_setup_cgroups(struct error *err);
 void guest_loopback_up(void);
 /* Waits for the agent's port and for the host to be connected to it. Returns its descriptor, or -errno. */
 int guest_open_port(struct error *err);
+/* Says what went wrong in the kernel's log, which the host keeps the end of. */
+void guest_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Mounts the image's disk at GUEST_IMAGE. */
 int guest_mount_image(struct error *err);
 

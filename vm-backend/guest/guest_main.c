@@ -4,7 +4,6 @@
  * agent channel or at least on the console, and the machine is turned off.
  */
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -51,6 +50,6 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = guest_agent_serve(port, &err);
 	if (r < 0)
-		(void)fprintf(stderr, "bivalve-guest: %s\n", err.message);
+		guest_tell("%s", err.message);
 	guest_power_off();
 }

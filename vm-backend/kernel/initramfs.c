@@ -49,11 +49,13 @@ static int write_archive(int fd, const char *store, const struct kernel *kernel,
 		r = cpio_add_folder(&c, folders[i], 0755, err);
 	if (r == 0) /* standard input, output and error of /init */
 		r = cpio_add_device(&c, "dev/console", 0600, 5, 1, err);
+	if (r == 0) /* its log, for what goes wrong before there is a /dev */
+		r = cpio_add_device(&c, "dev/kmsg", 0600, 1, 11, err);
 	if (r == 0)
 		r = cpio_add_copy(&c, "init", 0755, guest, err);
-	if (r == 0)
+	if (r == 0 && kernel->modules)
 		r = add_modules(&c, store, kernel, kernel->modules, "modules/list", err);
-	if (r == 0)
+	if (r == 0 && kernel->share_modules)
 		r = add_modules(&c, store, kernel, kernel->share_modules, "modules/list.shares", err);
 	return r == 0 ? cpio_finish(&c, err) : r;
 }

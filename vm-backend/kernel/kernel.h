@@ -42,12 +42,18 @@ int kernel_file_check(const char *path, enum kernel_format *ret_format, char **r
  */
 int kernel_import(const char *store, const char *source, const char *name, struct error *err);
 
-/* All kernels, newest import first. Free with kernel_list_free. Broken ones are left out. */
+/*
+ * All kernels: the preferred one first, then that named "default", then the newest import. Broken ones are left out.
+ * Free with kernel_list_free.
+ */
 int kernel_list(const char *store, struct kernel **ret, size_t *ret_n, struct error *err);
 void kernel_list_free(struct kernel *list, size_t n);
 
+/* Makes name the preferred kernel until another is chosen or this one is removed. -ENOENT: no such kernel. */
+int kernel_use(const char *store, const char *name, struct error *err);
+
 /*
- * Reads one kernel; name NULL: the preferred one, which is that named "default", else the newest import.
+ * Reads one kernel; name NULL: the preferred one, the first of kernel_list.
  * -ENOENT with advice when there is none. Free with kernel_release.
  */
 int kernel_load(const char *store, const char *name, struct kernel *ret, struct error *err);

@@ -20,6 +20,8 @@
 #include "vm-backend/kernel/kernel_modules.h"
 #include "vm-backend/kernel/kernel_unpack.h"
 
+#define USED ".used" /* in <store>/kernels: the name that `kernel use` chose; no kernel's name begins with a dot */
+
 enum { MAX_JSON_BYTES = 1 << 20, MAX_CONFIG_BYTES = 16 << 20, MAX_NAME = 64, MAX_KERNELS = 1000 };
 
 #define ROW(member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct kernel, member)
@@ -298,9 +300,32 @@ static int newest_first(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* The name that `kernel use` wrote down, owned by the caller; NULL: none. */
+static char *used_name(const char *store)
+{
+	_cleanup_free_ char *path = xasprintf("%s/kernels/" USED, store), *name = NULL;
+
+	if (file_read_at(AT_FDCWD, path, MAX_NAME + 1, &name, NULL, NULL) < 0)
+		return NULL;
+	name[strcspn(name, "\n")] = '\0';
+	return check_name(name, NULL) == 0 ? steal_ptr(name) : NULL;
+}
+
+static void move_to_front(struct kernel *list, size_t n, const char *name)
+{
+	for (size_t i = 0; name && i < n; i++)
+		if (!strcmp(list[i].name, name)) {
+			struct kernel first = list[i];
+
+			memmove(list + 1, list, i * sizeof *list);
+			list[0] = first;
+			return;
+		}
+}
+
 int kernel_list(const char *store, struct kernel **ret, size_t *ret_n, struct error *err)
 {
-	_cleanup_free_ char *path = xasprintf("%s/kernels", store);
+	_cleanup_free_ char *path = xasprintf("%s/kernels", store), *used = used_name(store);
 	struct kernel *list = NULL;
 	struct dirent *e;
 	size_t n = 0;
@@ -319,18 +344,26 @@ int kernel_list(const char *store, struct kernel **ret, size_t *ret_n, struct er
 		(void)closedir(dir); /* nothing was written */
 	if (n)
 		qsort(list, n, sizeof *list, newest_first);
+	move_to_front(list, n, "default");
+	move_to_front(list, n, used);
 	*ret = list;
 	*ret_n = n;
 	return 0;
 }
 
-/* The newest import, when no kernel is named "default". */
-static int load_newest(const char *store, struct kernel *ret, struct error *err)
+/* What would stand first in kernel_list, which is only read when neither name is there. */
+static int load_preferred(const char *store, struct kernel *ret, struct error *err)
 {
+	_cleanup_free_ char *used = used_name(store);
 	struct kernel *list;
 	size_t n;
-	int r = kernel_list(store, &list, &n, err);
+	int r = used ? read_kernel(store, used, ret, err) : -ENOENT;
 
+	if (r == -ENOENT)
+		r = read_kernel(store, "default", ret, err);
+	if (r != -ENOENT)
+		return r;
+	r = kernel_list(store, &list, &n, err);
 	if (r < 0)
 		return r;
 	if (n == 0) {
@@ -343,14 +376,28 @@ static int load_newest(const char *store, struct kernel *ret, struct error *err)
 	return r;
 }
 
+int kernel_use(const char *store, const char *name, struct error *err)
+{
+	_cleanup_free_ char *kernels = xasprintf("%s/kernels", store), *line = xasprintf("%s\n", name);
+	_cleanup_close_ int dirfd = -1;
+	struct kernel kernel = { 0 };
+	int r = kernel_load(store, name, &kernel, err);
+
+	if (r < 0)
+		return r;
+	kernel_release(&kernel);
+	dirfd = open(kernels, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return error_sys(err, "cannot open %s", kernels);
+	return file_write_atomic(dirfd, USED, line, strlen(line), 0644, err);
+}
+
 int kernel_load(const char *store, const char *name, struct kernel *ret, struct error *err)
 {
 	int r;
 
-	if (!name) {
-		r = read_kernel(store, "default", ret, err);
-		return r == -ENOENT ? load_newest(store, ret, err) : r;
-	}
+	if (!name)
+		return load_preferred(store, ret, err);
 	r = check_name(name, err);
 	if (r == 0)
 		r = read_kernel(store, name, ret, err);

@@ -31,8 +31,17 @@ unsigned arch_device_gsi(unsigned n);
 /* The interrupt controllers and legacy devices; after the VM is created, before memory and vCPUs. */
 int arch_vm_init(struct machine *machine, struct error *err);
 
-/* What the kernel is told about this machine on its command line, in front of all else. */
-void arch_command_line(const struct machine *machine, struct strbuf *line);
+/*
+ * What the kernel is told about this machine on its command line, in front of all else. no_acpi: it is a kernel for
+ * microVMs; quiet: nobody reads its log while it boots.
+ */
+void arch_command_line(const struct machine *machine, bool no_acpi, bool quiet, struct strbuf *line);
+
+/*
+ * A serial console without a driver: it is not looked for, has no interrupt and no terminal (/dev/console leads
+ * nowhere), and is silent but for a panic and errors. Finding and setting up the driver's costs a boot many exits.
+ */
+#define ARCH_QUIET_CONSOLE " 8250.nr_uarts=0 earlyprintk=serial,ttyS0,115200,keep console=ttynull"
 
 /*
  * Loads kernel, initramfs, command line and tables into RAM and sets machine->entry.

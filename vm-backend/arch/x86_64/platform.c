@@ -57,18 +57,22 @@ int arch_vm_init(struct machine *machine, struct error *err)
 	return legacy_init(machine, err);
 }
 
-void arch_command_line(const struct machine *machine, struct strbuf *line)
+void arch_command_line(const struct machine *machine, bool no_acpi, bool quiet, struct strbuf *line)
 {
 	/*
-	 * A reset is a triple fault, the cheapest exit; there is no PCI to look for. The rest saves a boot its waits:
-	 * for clocks that KVM vouches for, grace periods that nobody else is using, self-tests of ciphers.
+	 * A reset is a triple fault, the cheapest exit. The rest saves a boot its waits: for clocks that KVM vouches
+	 * for, grace periods that nobody else is using, self-tests of ciphers; and bounce buffers that no device needs.
 	 */
-	strbuf_puts(line, "reboot=t panic=-1 pci=off tsc=reliable no_timer_check noreplace-smp random.trust_cpu=on "
-			"cryptomgr.notests rcupdate.rcu_expedited=1");
-	if (machine->config->log_fd >= 0)
-		strbuf_puts(line, " 8250.nr_uarts=1 console=ttyS0");
-	else
+	strbuf_puts(line, "reboot=t panic=-1 tsc=reliable no_timer_check noreplace-smp random.trust_cpu=on "
+			"cryptomgr.notests rcupdate.rcu_expedited=1 swiotlb=noforce");
+	if (!no_acpi)
+		strbuf_puts(line, " pci=off"); /* else there is nobody to look for it */
+	if (machine->config->log_fd < 0)
 		strbuf_puts(line, " 8250.nr_uarts=0 quiet");
+	else if (no_acpi && quiet)
+		strbuf_puts(line, ARCH_QUIET_CONSOLE);
+	else
+		strbuf_puts(line, " 8250.nr_uarts=1 console=ttyS0");
 }
 
 static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mode)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A microVM of QEMU's without bivalve around it: the command line of engine qemu, the agent's socket, and the first
+and the last word of its protocol. For the benchmarks that compare with QEMU or look into it."""
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+
+HELLO, SHUTDOWN = 1, 13
+
+
+def plan(bivalve, store):
+    """What `launch` would run: the files of kernel, initramfs and disk, and whether the kernel has no ACPI."""
+    out = json.loads(subprocess.run([str(bivalve), "plan", "--vm", "busybox", "true"], check=True,
+                                    stdout=subprocess.PIPE, text=True,
+                                    env=dict(os.environ, BIVALVE_STORE=str(store))).stdout)
+    kernel = out["vm"]["kernel"]
+    newest = max((pathlib.Path(store) / "initramfs").glob(kernel + "@*.cpio"), key=lambda path: path.stat().st_mtime)
+    record = json.loads((pathlib.Path(out["vm"]["kernel_path"]).parent / "kernel.json").read_text())
+    lean = record.get("no_acpi", False)
+    path = out["vm"]["vmlinux_path"] if lean and "vmlinux_path" in out["vm"] else out["vm"]["kernel_path"]
+    return {"name": kernel, "kernel": path, "initramfs": str(newest), "disk": out["root"]["disk"], "lean": lean}
+
+
+def command(files, fd, words, accel, cpu, memory="256M"):
+    """QEMU's arguments; fd is the guest's end of the agent's channel. The options are those of vm-backend/engine_qemu.c."""
+    acpi = "off" if files["lean"] else "on"
+    return [
+        "qemu-system-x86_64", "-M", f"microvm,acpi={acpi},pit=on,pic=on,rtc=on,x-option-roms=off", "-nodefaults",
+        "-no-user-config", "-no-reboot", "-display", "none", "-global", "virtio-mmio.force-legacy=false",
+        "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", memory, "-kernel", files["kernel"], "-initrd",
+        files["initramfs"], "-append", words,
+        "-object", "rng-builtin,id=rng", "-device", "virtio-rng-device,rng=rng",
+        "-chardev", f"socket,id=agent,fd={fd}", "-device", "virtio-serial-device,max_ports=2",
+        "-device", "virtserialport,chardev=agent,name=org.bivalve.agent",
+        "-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
+        "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0", "-serial", "null"]
+
+
+def await_hello(channel):
+    """The agent's first word."""
+    if struct.unpack("<IB3x", channel.recv(8, socket.MSG_WAITALL))[1] != HELLO:
+        raise RuntimeError("the guest did not say HELLO")
+
+
+def say_shutdown(channel):
+    channel.sendall(struct.pack("<IB3x", 0, SHUTDOWN))
+
+
+@contextlib.contextmanager
+def running(make_command, **options):
+    """Runs make_command(fd) and yields the process and the host's end of the channel; kills what is left."""
+    ours, theirs = socket.socketpair()
+    with ours, subprocess.Popen(make_command(theirs.fileno()), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                                **options) as process:
+        theirs.close()
+        ours.settimeout(120)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
