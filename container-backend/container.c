@@ -27,7 +27,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
@@ -50,6 +49,7 @@
 #include "container-backend/sysctls.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/cgroup.h"
+#include "policies/enforce/landlock.h"
 #include "policies/enforce/rlimits.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
@@ -103,7 +103,6 @@ static void probe_cgroups(struct json_writer *w)
 
 static void container_probe(struct json_writer *w)
 {
-	long landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	uint64_t caps = caps_available();
 
 	json_put_bool(w, "root", geteuid() == 0);
@@ -112,7 +111,7 @@ static void container_probe(struct json_writer *w)
 	json_put_bool(w, "overlay", has_filesystem("overlay"));
 	/* EFAULT: the filter's address was looked at, so there are filters. */
 	json_put_bool(w, "seccomp", prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EFAULT);
-	json_put_int(w, "landlock_abi", landlock < 0 ? 0 : landlock);
+	json_put_int(w, "landlock_abi", landlock_version());
 	json_begin_array(w, "capabilities");
 	for (unsigned i = 0; i < 64; i++)
 		if (caps & UINT64_C(1) << i && caps_name(i))
@@ -200,6 +199,8 @@ static int check_process(const struct plan *plan, struct error *err)
 	if (plan->seccomp.len % 8)
 		return error_set(err, EINVAL, "seccomp: not a filter: %zu bytes", plan->seccomp.len);
 	r = attributes_check(p, err);
+	if (r == 0)
+		r = landlock_check(&plan->landlock, err);
 	if (r == 0)
 		r = notify_check(plan, err);
 	if (r < 0)

@@ -35,6 +35,7 @@ struct workload {
 	int terminal;       /* the slave, -1: none */
 	int proc_fd;        /* the host's /proc, if something has to be asked of it or written to it; -1 */
 	int listener_fd;    /* who gets the filter's notifications; -1: nobody */
+	int landlock_fd;    /* the ruleset, while the process becomes the workload; -1: none */
 	char *hook_state;   /* what startContainer hooks get; NULL: there are none */
 };
 

@@ -20,6 +20,7 @@
 #include "container-backend/notify.h"
 #include "container-backend/program.h"
 #include "policies/enforce/caps.h"
+#include "policies/enforce/landlock.h"
 #include "policies/enforce/rlimits.h"
 #include "policies/enforce/seccomp.h"
 #include "policies/enforce/watch.h"
@@ -82,6 +83,27 @@ static int load_watched(const struct workload *w, struct error *err)
 	return r < 0 ? error_set(err, -r, "seccomp: cannot load the watched filter: %s", strerror(-r)) : 0;
 }
 
+/* While paths can still be opened: the rules, for bind_by_landlock(). What the kernel lacks of them is said. */
+static int prepare_landlock(struct workload *w, struct error *err)
+{
+	const char *missing;
+	char text[64];
+	int r = landlock_prepare(&w->request->plan->landlock, &w->landlock_fd, &missing, err);
+
+	if (r < 0 || !missing)
+		return r;
+	(void)snprintf(text, sizeof text, "without-%s", missing); /* fits */
+	(void)backend_event_milestone(w->request->event_fd, text); /* a supervisor that is gone needs no news */
+	return 0;
+}
+
+static int bind_by_landlock(const struct workload *w, struct error *err)
+{
+	int r = w->landlock_fd < 0 ? 0 : landlock_enforce(w->landlock_fd);
+
+	return r < 0 ? error_set(err, -r, "landlock: cannot bind the process: %s", strerror(-r)) : 0;
+}
+
 static int load_unwatched(const struct plan *plan, struct error *err)
 {
 	int r = watch_install_deaf(&plan->seccomp, plan->seccomp_flags);
@@ -136,10 +158,14 @@ static int confine(const struct workload *w, struct error *err)
 		r = caps_apply(&p->capabilities, err);
 		if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			r = error_sys(err, "process.no_new_privs");
+		if (r == 0)
+			r = bind_by_landlock(w, err);
 		return r < 0 ? r : load_filter(w, err);
 	}
-	if ((plan->seccomp.len || plan->audit) && w->user.uid != 0)
+	if ((plan->seccomp.len || plan->audit || w->landlock_fd >= 0) && w->user.uid != 0)
 		r = caps_regain(err);
+	if (r == 0)
+		r = bind_by_landlock(w, err);
 	if (r == 0)
 		r = load_filter(w, err);
 	return r < 0 ? r : caps_apply(&p->capabilities, err);
@@ -177,8 +203,9 @@ static void fail(const struct workload *w, const struct error *err, int status)
 	_exit(status);
 }
 
-void workload_run(const struct workload *w)
+void workload_run(const struct workload *shared)
 {
+	struct workload own = *shared, *w = &own;
 	const struct plan *plan = w->request->plan;
 	const struct plan_process *p = &plan->process;
 	char **env = make_env(w), path[4096];
@@ -186,7 +213,7 @@ void workload_run(const struct workload *w)
 	int status;
 
 	(void)umask(p->umask || p->umask_set ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
-	if (take_stdio(w, &err) < 0 || become(w, &err) < 0)
+	if (take_stdio(w, &err) < 0 || prepare_landlock(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
 	/* all are already */
 	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS)

@@ -89,6 +89,45 @@ static void fill_root(struct plan_root *root, const struct policy *p)
 	}
 }
 
+static void fill_landlock(struct plan_landlock *to, const struct plan_landlock *from)
+{
+	const struct {
+		char ***to;
+		char *const *from;
+	} lists[] = { /* in the order of enum plan_landlock_list */
+		{ &to->read, from->read }, { &to->write, from->write }, { &to->execute, from->execute },
+		{ &to->list, from->list }, { &to->connect_tcp, from->connect_tcp }, { &to->bind_tcp, from->bind_tcp },
+	};
+
+	if (to->restricts)
+		return;
+	to->best_effort = from->best_effort;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		if (lists[i].from) {
+			to->restricts |= PLAN_LANDLOCK_BIT(i);
+			*lists[i].to = strv_dup(lists[i].from);
+		}
+}
+
+static bool writable(const struct plan_mount *mount)
+{
+	strv_foreach(option, mount->options)
+		if (!strcmp(option, "ro") || !strcmp(option, "rro"))
+			return false;
+	return true;
+}
+
+void policy_landlock_mounts(struct plan *plan)
+{
+	if (!(plan->landlock.restricts & PLAN_LANDLOCK_BIT(PLAN_LANDLOCK_WRITE)))
+		return;
+	if (!plan->root.read_only)
+		strv_push(&plan->landlock.write, xstrdup("/"));
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		if (writable(&plan->mounts[i]))
+			strv_push(&plan->landlock.write, xstrdup(plan->mounts[i].destination));
+}
+
 int policy_apply(const struct policy *p, const char *seccomp_cache_dir, struct plan *plan, struct error *err)
 {
 	struct plan_process *process = &plan->process;
@@ -109,6 +148,7 @@ int policy_apply(const struct policy *p, const char *seccomp_cache_dir, struct p
 	fill_root(&plan->root, p);
 	fill_list(&plan->masked_paths, p->masked_paths);
 	fill_list(&plan->readonly_paths, p->readonly_paths);
+	fill_landlock(&plan->landlock, &p->landlock);
 	if (p->seccomp_off || plan->seccomp.len > 0)
 		return 0;
 	return seccomp_compile(&p->seccomp, process->capabilities.bounding, seccomp_cache_dir, &plan->seccomp, err);

@@ -266,6 +266,7 @@ void policy_release(struct policy *p)
 	strv_free(p->masked_paths);
 	strv_free(p->readonly_paths);
 	strv_free(p->documents);
+	policy_release_landlock(&p->landlock);
 	for (size_t i = 0; i < p->n_rlimits; i++)
 		free(p->rlimits[i].type);
 	free(p->rlimits);

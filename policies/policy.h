@@ -26,6 +26,7 @@ struct policy {
 	int network;                /* enum plan_network */
 	uint64_t upper_bytes;
 	char **masked_paths, **readonly_paths;
+	struct plan_landlock landlock; /* restricts follows from which lists are there */
 	bool seccomp_off;           /* "seccomp": false */
 	struct seccomp_profile seccomp;
 	char **documents;           /* names of those that it was read from, the one asked for last */
@@ -54,5 +55,10 @@ const char *const *policy_presets(void);
  * On failure the plan may be filled in part, and is still good for release.
  */
 int policy_apply(const struct policy *p, const char *seccomp_cache_dir, struct plan *plan, struct error *err);
+/*
+ * What the plan lets be written by its root and mounts may be written for Landlock too; once all mounts are in the
+ * plan. Whoever gives a volume means it.
+ */
+void policy_landlock_mounts(struct plan *plan);
 
 #endif

@@ -36,7 +36,7 @@ static const char *check_capability(const char *value, char **ret)
 	return NULL;
 }
 
-static const char *check_path(const char *value, char **ret)
+const char *policy_check_path(const char *value, char **ret)
 {
 	size_t len = strlen(value);
 
@@ -224,8 +224,9 @@ const struct key policy_keys[] = {
 	{ "resources", KEY_OBJECT, AT(struct policy, resources), .keys = resource_keys },
 	{ "limits", KEY_OBJECT, AT(struct policy, limits), .keys = limit_keys },
 	{ "network", KEY_ENUM, AT(struct policy, network), .names = networks },
-	{ "masked_paths", KEY_LIST, AT(struct policy, masked_paths), .check = check_path },
-	{ "readonly_paths", KEY_LIST, AT(struct policy, readonly_paths), .check = check_path },
+	{ "masked_paths", KEY_LIST, AT(struct policy, masked_paths), .check = policy_check_path },
+	{ "readonly_paths", KEY_LIST, AT(struct policy, readonly_paths), .check = policy_check_path },
+	{ "landlock", KEY_CUSTOM, AT(struct policy, landlock), .read = policy_read_landlock },
 	{ "seccomp", KEY_CUSTOM, 0, .read = policy_read_seccomp },
 	{ .name = NULL },
 };

@@ -221,7 +221,7 @@ struct change {
 /* *list without what is dropped, then what is added; each once. */
 static void change_list(char ***list, const struct change *change)
 {
-	char **made = NULL;
+	char **made = xcalloc(1, sizeof *made); /* nothing left is not the same as nothing said */
 
 	strv_foreach(kept, *list)
 		if (!contains(change->drop, kept) && !contains(made, kept))

@@ -61,5 +61,9 @@ const char *schema_nearest(const char *word, const char *const *candidates);
 extern const struct key policy_keys[];
 int policy_read_seccomp(const struct document *d, const struct json *j, void *out, struct error *err);
 void policy_release_rules(struct seccomp_profile *profile);
+/* An absolute path without "..", as of masked_paths. */
+const char *policy_check_path(const char *value, char **ret);
+int policy_read_landlock(const struct document *d, const struct json *j, void *out, struct error *err);
+void policy_release_landlock(struct plan_landlock *l);
 
 #endif

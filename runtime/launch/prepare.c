@@ -512,6 +512,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 		r = fill_policy(o, &image, run_dir, ret, err);
 	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
 		r = sandbox_view_fill(o, ret, err);
+	policy_landlock_mounts(ret);
 	fill_terminal(ret);
 	if (r == 0 && vm)
 		r = fill_vm(o, store, ret, err);

@@ -7,6 +7,7 @@
 
 #include "runtime/model/plan.h"
 
+static const char *const landlock_names[] = { "read", "write", "execute", "list", "connect_tcp", "bind_tcp", NULL };
 static const char *const audit_names[] = { "denied", "network", "files", "learn", NULL };
 static const char *const namespace_names[] = { "pid", "mount", "uts", "ipc", "net", "cgroup", "user", "time", NULL };
 static const char *const engine_names[] = { "auto", "kvm", "qemu", NULL };
@@ -16,6 +17,19 @@ static const char *const network_names[] = { "none", "host", NULL };
 #define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
 #define LIST(type, member, element) .key = #member, .kind = FIELD_RECORDS, .offset = offsetof(struct type, member), \
 	.record = &(element), .count_offset = offsetof(struct type, n_##member)
+
+static const struct field landlock_fields[] = {
+	{ ROW(plan_landlock, restricts, FIELD_FLAGS), .names = landlock_names },
+	{ ROW(plan_landlock, best_effort, FIELD_BOOL) },
+	{ ROW(plan_landlock, read, FIELD_STRINGS) },
+	{ ROW(plan_landlock, write, FIELD_STRINGS) },
+	{ ROW(plan_landlock, execute, FIELD_STRINGS) },
+	{ ROW(plan_landlock, list, FIELD_STRINGS) },
+	{ ROW(plan_landlock, connect_tcp, FIELD_STRINGS) },
+	{ ROW(plan_landlock, bind_tcp, FIELD_STRINGS) },
+	{ 0 },
+};
+static const struct record_type landlock_type = { "landlock", sizeof(struct plan_landlock), landlock_fields };
 
 static const struct field rlimit_fields[] = {
 	{ ROW(plan_rlimit, type, FIELD_STRING), .required = true },
@@ -305,6 +319,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, seccomp_flags, FIELD_UINT) },
 	{ ROW(plan, seccomp_listener, FIELD_STRING) },
 	{ ROW(plan, seccomp_metadata, FIELD_STRING) },
+	{ ROW(plan, landlock, FIELD_RECORD), .record = &landlock_type },
 	{ ROW(plan, audit, FIELD_FLAGS), .names = audit_names },
 	{ ROW(plan, hooks, FIELD_RECORD), .record = &hooks_type },
 	{ LIST(plan, annotations, plan_pair_type) },

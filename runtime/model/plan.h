@@ -224,6 +224,19 @@ struct plan_hooks { /* in this order in JSON, and as an array by stage: plan_hoo
 	size_t n_prestart, n_create_runtime, n_create_container, n_start_container, n_poststart, n_poststop;
 };
 
+/* Landlock's lists; plan_landlock.restricts has a bit for each that is there, in this order. */
+enum plan_landlock_list {
+	PLAN_LANDLOCK_READ, PLAN_LANDLOCK_WRITE, PLAN_LANDLOCK_EXECUTE, PLAN_LANDLOCK_LIST, PLAN_LANDLOCK_CONNECT_TCP,
+	PLAN_LANDLOCK_BIND_TCP,
+};
+#define PLAN_LANDLOCK_BIT(list) (UINT64_C(1) << (list))
+struct plan_landlock {
+	uint64_t restricts;      /* 0: no Landlock at all */
+	bool best_effort;        /* what the kernel lacks of it is left out, and named by a milestone "without-…" */
+	char **read, **write, **execute, **list; /* paths of the root, and all beneath them */
+	char **connect_tcp, **bind_tcp; /* ports, decimal */
+};
+
 /* What somebody watches and writes down (policies/enforce/watch.h); plan.audit has a bit for each, in this order. */
 enum plan_audit {
 	PLAN_AUDIT_DENIED,       /* system calls that the filter denies */
@@ -263,6 +276,7 @@ struct plan {
 	uint64_t seccomp_flags;  /* SECCOMP_FILTER_FLAG_ bits */
 	char *seccomp_listener;  /* a unix socket of this host that gets the notify descriptor; NULL: none */
 	char *seccomp_metadata;
+	struct plan_landlock landlock;
 	uint64_t audit;          /* PLAN_AUDIT bits; not with seccomp_listener */
 	struct plan_hooks hooks;
 	struct plan_pair *annotations;

@@ -115,7 +115,7 @@ static const struct error_case errors[] = {
 	{ V "\"zzzzzz\":1}", "zzzzzz: unknown key: one of version, description, extends, "
 			     "capabilities, no_new_privs, user, "
 			     "user_namespace, root, rlimits, resources, limits, network, "
-			     "masked_paths, readonly_paths, seccomp" },
+			     "masked_paths, readonly_paths, landlock, seccomp" },
 	{ V "\n\n\"resources\":{\"memroy\":1}}",
 		"t:3: resources.memroy: unknown key: did you mean \"memory\"?" },
 	{ V "\"resources\":{\"memory\":\"64q\"}}", "resources.memory: \"64q\" is malformed: "
@@ -181,7 +181,7 @@ static const struct error_case errors[] = {
 	{ V "\"a\\nb\":1}", "a?b: unknown key: one of version, description, extends, capabilities, "
 			    "no_new_privs, user, "
 			    "user_namespace, root, rlimits, resources, limits, network, "
-			    "masked_paths, readonly_paths, seccomp" },
+			    "masked_paths, readonly_paths, landlock, seccomp" },
 	{ V "\"extends\":1}", "extends: an integer: expected a string" },
 	{ V "\"seccomp\":true}", "seccomp: a boolean: expected false or an object" },
 	{ V "\"seccomp\":null}", "seccomp: null: expected false or an object" },
