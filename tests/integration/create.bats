@@ -37,13 +37,17 @@ teardown_file() {
 	sh_bundle "$b" 'echo fds=$LISTEN_FDS; cat <&3'
 	mv "$b/config.json" "$b/another.json"
 	echo handed > "$BATS_TEST_TMPDIR/in"
-	is_vm && need preserve-fds "the VM shell has no descriptors of the host's"
+	if is_vm; then
+		# a documented refusal: a descriptor of the host cannot be the guest's
+		LISTEN_FDS=1 fails preserve_fds oci create -b "$b" --config "$b/another.json" "$id" 3< "$BATS_TEST_TMPDIR/in"
+		no_trace "$id"
+		return
+	fi
 	(LISTEN_FDS=1 oci create -b "$b" --config "$b/another.json" "$id" < /dev/null > "$BATS_FILE_TMPDIR/$id.out" 2>&1 \
 		3< "$BATS_TEST_TMPDIR/in")
 	oci start "$id"
 	eventually is "$id" stopped
 	said "$id" fds=1
-	grep -q "Bad file descriptor" "$BATS_FILE_TMPDIR/$id.out" && need preserve-fds "this shell does not hand them on yet"
 	said "$id" handed
 	oci delete "$id"
 }

@@ -46,9 +46,10 @@ canary_is_well() {
 	no_mount_left "$D/canary"
 }
 
-# still_works: the same bundle without the attack.
+# still_works: the same bundle without the attack, once for all tests.
 still_works() {
-	rm -rf "$D/good"
+	[ ! -e "$BATS_FILE_TMPDIR/works" ] || return 0
+	touch "$BATS_FILE_TMPDIR/works"
 	make_bundle "$D/good"
 	(cd "$D/good" && command_is echo fine && [ "$(oci run good)" = fine ])
 }
@@ -83,7 +84,8 @@ exe_attack='
 
 @test "2019-5736: the runtime is not overwritten by way of /proc/PID/exe" {
 	cp "$BIVALVE" "$D/bivalve"
-	ln -s bivalve "$D/bivalve-vm"
+	ln -sf bivalve "$D/bivalve-vm"
+	ln -s "$BUILD/bivalve-guest" "$D/bivalve-guest" # looked for beside the program
 	[ -n "${OCI_RUNTIME:-}" ] || sed -i "s|^exec '[^']*/|exec '$D/|" "$RUNTIME"
 	local before i
 	before=$(sha256sum "$D/bivalve")
@@ -333,11 +335,12 @@ exe_attack='
 		is_vm || oci run c || true
 		[ "$(cat /proc/sys/kernel/core_pattern)" = "$before" ]
 	done
-	for name in kernel.core_pattern kernel/core_pattern net/../kernel/core_pattern net.ipv4/../../kernel/core_pattern \
+	# in a VM the kernel is its own, and most of these boot one
+	for name in $(is_vm || echo kernel.core_pattern kernel/core_pattern) net/../kernel/core_pattern net.ipv4/../../kernel/core_pattern \
 		"net.ipv4.ip_forward=1+kernel.core_pattern" kernel.shm_rmid_forced/../core_pattern /proc/sys/kernel/core_pattern; do
 		config --arg n "$name" '.linux.sysctl = { ($n): "|/evil" }'
 		run oci run c
-		[ "$status" -ne 0 ] || is_vm # in a VM the kernel is its own
+		[ "$status" -ne 0 ]
 		[ "$(cat /proc/sys/kernel/core_pattern)" = "$before" ]
 	done
 	config '.linux.sysctl = { "kernel.shm_rmid_forced": "1" }'

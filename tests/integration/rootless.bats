@@ -52,12 +52,50 @@ as_user() {
 	[[ "$output" == *memory* ]]
 }
 
-@test "a microVM without root, memory limit and all" {
+# What a VM needs in the user's own store.
+need_vm() {
 	"$BIVALVE" doctor --json | jq -e .vm > /dev/null || need vm "no engine can run a microVM here"
+	[ -e "$USER_HOME/kernel" ] && return
 	cp -r "$BUILD/kernel/debian-cloud" "$USER_HOME/kernel" # where another user can reach it
 	as_user kernel import "$USER_HOME/kernel" debian-cloud
+}
+
+@test "a microVM without root, memory limit and all" {
+	need_vm
 	run as_user launch --vm -m 64m busybox sh -c 'id -u; grep -c . /proc/self/cgroup'
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = 0 ]
+}
+
+@test "the verbs on a microVM of a bundle, without root" {
+	need_vm
+	local b=$USER_HOME/home/b pid
+	mkdir "$b"
+	cp -r "$USER_HOME/root" "$b/rootfs"
+	"$BIVALVE" spec -b "$b"
+	jq '.process.terminal = false | .root.readonly = false | del(.process.rlimits)
+		| .annotations["org.bivalve.backend"] = "vm"
+		| .process.args = ["sh", "-c", "touch /made; echo up; while :; do sleep 0.2; done"]' "$b/config.json" > "$b/new"
+	mv "$b/new" "$b/config.json"
+	chown -R 1000:1000 "$b"
+	as_user create -b "$b" rl1 < /dev/null > "$BATS_TEST_TMPDIR/out" 2>&1 3>&-
+	as_user start rl1
+	eventually grep -q up "$BATS_TEST_TMPDIR/out"
+	[ "$(stat -c %u "$b/rootfs/made")" = 1000 ]
+	pid=$(as_user state rl1 | jq .pid)
+	[ "$(stat -c %u "/proc/$pid")" = 1000 ]
+	[ "$(as_user exec rl1 sh -c 'id -u; uname -r')" = "0
+$(as_user exec rl1 uname -r)" ]
+	as_user ps rl1 | grep -q made
+	as_user pause rl1
+	[ "$(as_user state rl1 | jq -r .status)" = paused ]
+	as_user resume rl1
+	as_user update --memory 64m rl1
+	[ "$(as_user events --stats rl1 | jq .data.memory.usage.limit)" = $((64 << 20)) ]
+	as_user delete --force rl1
+	run as_user state rl1
+	[ "$status" -ne 0 ]
+	[ -z "$(ls -A "$USER_HOME/home/run")" ]
+	eventually test ! -e "/proc/$pid"
 }

@@ -20,6 +20,11 @@ teardown_file() {
 	oci_teardown_file
 }
 
+# The quota that the host's scheduler knows: of the container's processes, or of the machine.
+host_quota() {
+	find /sys/fs/cgroup -path "*$ID*/cpu.cfs_quota_us" -o -path "*$ID*/cpu.max" | head -n 1 | xargs cut -d " " -f 1
+}
+
 limit() { oci stats "$ID" | jq ".data.$1"; }
 
 @test "flags and a resources object; what is not named stays; what is wrong changes nothing" {
@@ -34,6 +39,7 @@ limit() { oci stats "$ID" | jq ".data.$1"; }
 	[ "$(limit pids.limit)" = 60 ]
 	oci update --pids-limit -1 --cpu-quota 50000 --cpu-period 100000 --cpu-share 512 "$ID"
 	[ "$(limit pids.limit)" = 0 ]
+	[ "$(host_quota)" = 50000 ]
 	fails "memory" oci update --memory lots "$ID"
 	fails "cpu-quota" oci update --cpu-quota many "$ID"
 	fails "l3-cache-schema" oci update --l3-cache-schema x "$ID"
