@@ -7,6 +7,7 @@
  * late or never fails that question alone: an answer whose question was forgotten is dropped.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,9 +33,11 @@ int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool termi
 
 	if (r < 0)
 		return error_set(err, -r, "agent channel: %s", strerror(-r));
-	*h = (struct agent_host){ .event_fd = event_fd };
+	/* -1 without /proc: see agent_session_init. */
+	*h = (struct agent_host){ .event_fd = event_fd,
+		.own_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 	agent_channel_init(&h->channel, fd);
-	agent_session_init(&h->workload, 0, stdio, terminal);
+	agent_session_init(&h->workload, 0, stdio, terminal, h->own_fds);
 	return 0;
 }
 
@@ -53,6 +56,7 @@ void agent_host_release(struct agent_host *h)
 	for (size_t i = 0; i < AGENT_QUESTIONS; i++)
 		strbuf_release(&h->answers[i].text);
 	agent_channel_release(&h->channel);
+	close_cleanup(&h->own_fds);
 }
 
 struct agent_session *agent_host_session(struct agent_host *h, unsigned number)
@@ -133,7 +137,7 @@ int agent_host_exec(struct agent_host *h, const char *text, size_t len, const in
 		return r;
 	}
 	h->others[number] = xcalloc(1, sizeof *h->others[number]);
-	agent_session_init(h->others[number], (uint16_t)number, stdio, terminal);
+	agent_session_init(h->others[number], (uint16_t)number, stdio, terminal, h->own_fds);
 	return (int)number;
 }
 

@@ -30,6 +30,7 @@ struct agent_host {
 	struct agent_answer answers[AGENT_QUESTIONS];
 	uint32_t last_id;
 	int event_fd;            /* borrowed */
+	int own_fds;             /* /proc/self/fd of the host, whatever the root becomes; -1: none */
 	bool lost;               /* the channel has ended */
 	bool ready;              /* HELLO has come; of a machine that goes on from a saved state, the last RENEWED */
 	bool renewing;           /* RENEW was sent: RENEWED is owed */

@@ -26,15 +26,15 @@ void agent_text_clean(char *text)
  * The descriptors that we were given are shared with others, who must not find them non-blocking all of a sudden.
  * Pipes and terminals are therefore opened once more; -1 where that cannot be done.
  */
-static int reopen(int fd, int flags)
+static int reopen(const struct agent_session *s, int fd, int flags)
 {
-	char path[40];
+	char name[16];
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd))))
 		return -1;
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	return open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	(void)snprintf(name, sizeof name, "%d", fd); /* fits */
+	return openat(s->own_fds, name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 /* A sink for one of the process's outputs; it must never block, whatever the descriptor is. */
@@ -42,7 +42,7 @@ static void open_sink(struct agent_session *s, struct agent_sink *sink, enum age
 {
 	struct stat st;
 
-	s->reopened[stream] = reopen(s->stdio[stream], O_WRONLY);
+	s->reopened[stream] = reopen(s, s->stdio[stream], O_WRONLY);
 	agent_sink_init(sink, s->number, stream, s->reopened[stream] >= 0 ? s->reopened[stream] : s->stdio[stream]);
 	if (s->reopened[stream] >= 0 || s->stdio[stream] < 0)
 		return;
@@ -51,9 +51,9 @@ static void open_sink(struct agent_session *s, struct agent_sink *sink, enum age
 		sink->piece = SAFE_PIECE; /* what poll(2) promises to take without blocking */
 }
 
-void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal)
+void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal, int own_fds)
 {
-	*s = (struct agent_session){ .number = number };
+	*s = (struct agent_session){ .number = number, .own_fds = own_fds };
 	for (int i = 0; i < 3; i++) {
 		s->stdio[i] = stdio[i];
 		s->reopened[i] = -1;
@@ -65,7 +65,7 @@ void agent_session_init(struct agent_session *s, uint16_t number, const int stdi
 		agent_sink_init(&s->errors, number, AGENT_STDERR, -1);
 		return;
 	}
-	s->reopened[0] = reopen(s->stdio[0], O_RDONLY);
+	s->reopened[0] = reopen(s, s->stdio[0], O_RDONLY);
 	agent_source_init(&s->input, number, AGENT_STDIN, s->reopened[0] >= 0 ? s->reopened[0] : s->stdio[0]);
 	open_sink(s, &s->output, AGENT_STDOUT);
 	open_sink(s, &s->errors, AGENT_STDERR);

@@ -17,6 +17,7 @@ struct agent_session {
 	struct agent_source input;
 	struct agent_sink output, errors;
 	int stdio[3], reopened[3]; /* owned; -1: none */
+	int own_fds;             /* borrowed; see agent_session_init */
 	bool abandoned;          /* nobody here waits for it any more */
 	bool isolated;           /* the guest has set it up */
 	bool running;            /* and it may run */
@@ -27,8 +28,11 @@ struct agent_session {
 	struct error error;      /* failed: why */
 };
 
-/* Takes stdio (closed in release). With terminal, stdio[0] is its slave and the others are unused. */
-void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal);
+/*
+ * Takes stdio (closed in release). With terminal, stdio[0] is its slave and the others are unused. own_fds: the folder
+ * /proc/self/fd, opened when that was the host's; -1: none, and what is shared with others may block us for a moment.
+ */
+void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal, int own_fds);
 void agent_session_release(struct agent_session *s);
 
 /* Frames of the guest. -EPROTO: the guest breaks the protocol. */

@@ -97,7 +97,7 @@ static int check_shared(const struct plan *plan, struct error *err)
 					"devices of the host", i, plan->devices[i].path,
 					(unsigned)plan->devices[i].major, (unsigned)plan->devices[i].minor);
 	if (plan->network == NETWORK_HOST)
-		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use none (a bundle: list a "
+		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use none (a bundle: a "
 				"network namespace)");
 	return 0;
 }

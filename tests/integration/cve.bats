@@ -365,3 +365,21 @@ exe_attack='
 	(cd rootfs && find . | sort) > "$D/after"
 	cmp "$D/before" "$D/after"
 }
+
+# The process that stands for a VM has the root of the bundle as its own, for who enters its namespaces: what it opens by
+# name from then on would be what the image put there.
+@test "what stands for a workload opens nothing in the root by name" {
+	local n
+	mkdir -p rootfs/proc/self/fd rootfs/lower
+	echo untouched > rootfs/lower/file
+	for n in $(seq 0 40); do
+		ln -s /lower/file "rootfs/proc/self/fd/$n"
+	done
+	config 'del(.mounts[] | select(.destination == "/proc"))'
+	up 'sleep 1000'
+	[ "$(echo typed | oci exec c cat)" = typed ]
+	[ "$(oci exec c sh -c 'echo out; echo err >&2' 2>&1 | sort)" = "err
+out" ]
+	[ "$(cat rootfs/lower/file)" = untouched ]
+	[ "$(find rootfs/proc -type l | wc -l)" = 41 ]
+}
