@@ -10,7 +10,12 @@
  * round takes one sample of each column, in random order, and the next round in the reverse of it (ABBA), so that
  * whatever drifts meanwhile meets all columns alike. Workloads come in random order too.
  */
-enum bench_kind { BENCH_NATIVE, BENCH_CONTAINER, BENCH_VM, BENCH_PEER };
+enum bench_kind { BENCH_NATIVE, BENCH_CONTAINER, BENCH_VM, BENCH_VM_WARM, BENCH_PEER };
+static inline bool bench_is_vm(enum bench_kind kind)
+{
+	return kind == BENCH_VM || kind == BENCH_VM_WARM;
+}
+
 
 struct bench_column {
 	char *name;
@@ -24,7 +29,7 @@ struct bench_column {
 	char *root, *cwd;        /* native runs of an image: its root directory */
 	char **env;
 	char *error;             /* why it cannot be used at all */
-	bool report;             /* understands --report - */
+	const char *report;      /* where its report goes: "-", or a file; NULL: nowhere */
 };
 
 struct session;
@@ -35,6 +40,7 @@ struct bench_context {
 	struct session *sessions[BENCH_MAX_COLUMNS]; /* of the suites of workloads: opened once, for all of them */
 	struct bench_stop stop;
 	bool quick, progress;
+	bool any_status; /* starting: whatever exit status the program has is right, but for those of launchers */
 	uint64_t runs, warmup;   /* runs 0: what the suite thinks right; warmup UINT64_MAX: the same */
 	uint64_t random;         /* state of the generator of orders */
 	size_t suite_at, n_suites;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is measured: the image of the workloads, and how each column starts them. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,9 +16,9 @@
 #include "runtime/base/path.h"
 #include "runtime/launch/bench_columns.h"
 
-enum { HELPER_MAX = 64 << 20, IMPORT_MS = 120000 };
+enum { HELPER_MAX = 64 << 20, RUN_MS = 180000 };
 
-static const char *const kind_names[] = { "native", "container", "vm", NULL };
+static const char *const kind_names[] = { "native", "container", "vm", "vm-warm", NULL };
 
 char *bench_helper_path(void)
 {
@@ -66,22 +67,59 @@ static int make_root(int dirfd, const char *program, size_t len, struct error *e
 	return r;
 }
 
-static int import(const char *root, const char *name, struct error *err)
+/* Runs one of our own programs to its end; what it prints is thrown away, its errors are not. */
+static int run_quietly(char **argv, const char *what, struct error *err)
 {
-	_cleanup_free_ char *dir = path_program_dir(), *program = xasprintf("%s/bivalve-image", dir ? dir : ".");
-	char *argv[] = { program, (char *)"import", (char *)root, (char *)name, NULL };
 	struct bench_stop stop = { .fd = -1 };
 	struct child child = { .pidfd = -1, .in = -1, .out = -1 };
 	uint64_t end;
 	int status = 0, r = child_start(argv, &(struct child_options){ 0 }, &child, err);
 
 	if (r == 0) {
-		r = child_wait(&child, &stop, IMPORT_MS, NULL, &status, &end);
+		r = child_wait(&child, &stop, RUN_MS, NULL, &status, &end);
 		if (r < 0 || status)
-			r = error_set(err, EIO, "cannot import the image of the workloads: see the line above");
+			r = error_set(err, EIO, "cannot %s: see the line above", what);
 	}
 	child_end(&child, 0);
 	return r;
+}
+
+static int import(const char *root, const char *name, struct error *err)
+{
+	_cleanup_free_ char *dir = path_program_dir(), *program = xasprintf("%s/bivalve-image", dir ? dir : ".");
+	char *argv[] = { program, (char *)"import", (char *)root, (char *)name, NULL };
+
+	return run_quietly(argv, "import the image of the workloads", err);
+}
+
+int bench_make_template(const struct launch_options *o, struct error *err)
+{
+	_cleanup_free_ char *dir = path_program_dir(), *program = xasprintf("%s/bivalve", dir ? dir : ".");
+	char *argv[10] = { program, (char *)"template", (char *)"create", (char *)(uintptr_t)o->image };
+	size_t n = 4;
+
+	if (o->engine) {
+		argv[n++] = (char *)"--engine";
+		argv[n++] = (char *)(uintptr_t)o->engine;
+	}
+	if (o->kernel) {
+		argv[n++] = (char *)"--kernel";
+		argv[n++] = (char *)(uintptr_t)o->kernel;
+	}
+	return run_quietly(argv, "make a template", err);
+}
+
+bool bench_have_templates(void)
+{
+	_cleanup_free_ char *store = store_dir(), *path = xasprintf("%s/templates", store);
+	DIR *dir = opendir(path);
+	bool any = false;
+
+	for (struct dirent *e; dir && !any && (e = readdir(dir));)
+		any = e->d_name[0] != '.';
+	if (dir)
+		(void)closedir(dir);
+	return any;
 }
 
 int bench_make_image(const char *helper, char **ret_name, struct error *err)
@@ -123,8 +161,8 @@ int bench_parse_backends(const char *text, enum bench_kind kinds[BENCH_MAX_COLUM
 		while (kind_names[k] && (strlen(kind_names[k]) != len || strncmp(at, kind_names[k], len) != 0))
 			k++;
 		if (!kind_names[k])
-			return error_set(err, EINVAL, "--backends %s: %.*s: expected native, container or vm", text,
-				(int)len, at);
+			return error_set(err, EINVAL,
+				"--backends %s: %.*s: expected native, container, vm or vm-warm", text, (int)len, at);
 		if (n == BENCH_MAX_COLUMNS)
 			return error_set(err, EINVAL, "--backends: at most %d", BENCH_MAX_COLUMNS);
 		kinds[n++] = (enum bench_kind)k;
@@ -147,17 +185,18 @@ int bench_try(struct bench_context *c, struct launch_options *o, enum bench_kind
 	struct plan plan = { 0 };
 	int r;
 
-	o->backend = kind_names[kind];
+	o->backend = bench_is_vm(kind) ? "vm" : kind_names[kind];
+	o->start = kind == BENCH_VM ? "cold" : NULL;
 	r = prepare_plan(o, &plan, err);
 	if (r == 0)
 		r = backend_find(plan.backend)->check(&plan, err);
-	if (r == 0 && kind == BENCH_VM)
+	if (r == 0 && bench_is_vm(kind))
 		r = prepare_store(&plan, err);
 	if (r >= 0) {
 		bench_result_fact(c->result, "image", "%s %s", plan.root.image, plan.root.digest);
 		bench_result_fact(c->result, "policy", "%s", plan.policy);
 	}
-	if (r >= 0 && kind == BENCH_VM) {
+	if (r >= 0 && bench_is_vm(kind)) {
 		bench_result_fact(c->result, "guest kernel", "%s", plan.vm.kernel);
 		bench_result_fact(c->result, "guest", "%ju MiB, %ju processors",
 			(uintmax_t)(plan.vm.memory_bytes >> 20), (uintmax_t)plan.vm.vcpus);
@@ -180,9 +219,11 @@ static void launched_column(struct bench_column *k, const struct column_options 
 
 	strv_push(&k->before, xasprintf("%s/bivalve", self ? self : "."));
 	strv_push(&k->before, xstrdup("launch"));
-	push_option(&k->before, "--backend", kind_names[k->kind]);
+	push_option(&k->before, "--backend", bench_is_vm(k->kind) ? "vm" : kind_names[k->kind]);
 	push_option(&k->before, "--policy", o->policy);
-	if (k->kind == BENCH_VM) {
+	if (bench_is_vm(k->kind)) {
+		push_option(&k->before, "--start",
+			k->kind == BENCH_VM ? "cold" : "warm"); /* never by what happens to exist */
 		push_option(&k->before, "--engine", o->engine);
 		push_option(&k->before, "--kernel", o->kernel);
 	}
@@ -197,7 +238,7 @@ static void launched_column(struct bench_column *k, const struct column_options 
 	k->helper = xstrdup("/bivalve-bench");
 	k->data = xstrdup("/data");
 	k->layer = xstrdup("/tmp");
-	k->report = true;
+	k->report = "-";
 }
 
 static void add_column(struct bench_context *c, enum bench_kind kind, const struct column_options *o,
@@ -216,7 +257,8 @@ static void add_column(struct bench_context *c, enum bench_kind kind, const stru
 	} else {
 		launched_column(&k, o, image);
 		launch.command = (char *[]){ k.helper, (char *)"true", NULL };
-		if (bench_try(c, &launch, kind, &err) < 0)
+		if (bench_try(c, &launch, kind, &err) < 0 ||
+				(kind == BENCH_VM_WARM && bench_make_template(&launch, &err) < 0))
 			k.error = xstrdup(err.message);
 	}
 	strv_push(&k.command, xstrdup(k.helper));

@@ -29,6 +29,10 @@ int bench_make_image(const char *helper, char **ret_name, struct error *err);
 int bench_make_columns(struct bench_context *c, const struct column_options *o, const char *helper, const char *image,
 		struct error *err);
 
+/* Boots a template for the image of o, unless there is one. Returns 0 or -errno. */
+int bench_make_template(const struct launch_options *o, struct error *err);
+bool bench_have_templates(void); /* of any image */
+
 /* Splits "native,container,vm" into kinds. Their number, or -EINVAL. */
 int bench_parse_backends(const char *text, enum bench_kind kinds[BENCH_MAX_COLUMNS], struct error *err);
 /* "native", "container", "vm"; the second of a kind is "container 2". */

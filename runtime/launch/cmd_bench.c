@@ -92,7 +92,7 @@ static int parse(struct bench_options *o, int argc, char **argv, struct error *e
 		{ 0, "runs", OPTION_PARSED, &o->runs, "N", "samples of each column, for every suite", parse_count },
 		{ 0, "warmup", OPTION_PARSED, &o->warmup, "N", "rounds before the first that counts", parse_count },
 		{ 0, "backends", OPTION_STRING, &o->columns.backends, "LIST",
-			"native,container,vm; the first is what the others are compared with", NULL },
+			"native,container,vm,vm-warm; the first is what the others are compared with", NULL },
 		{ 0, "engine", OPTION_STRING, &o->columns.engine, "auto|kvm|qemu", "what runs the microVM (auto)",
 			NULL },
 		{ 0, "kernel", OPTION_STRING, &o->columns.kernel, "NAME", "guest kernel (the preferred one)", NULL },
@@ -122,6 +122,8 @@ static int parse(struct bench_options *o, int argc, char **argv, struct error *e
 	}
 	for (size_t i = 0; o->n_suites == 0 && !o->list && usual_suites[i]; i++)
 		(void)add_suite(o, usual_suites[i], err); /* they exist */
+	if (!o->columns.backends)
+		o->columns.backends = bench_have_templates() ? "native,container,vm,vm-warm" : "native,container,vm";
 	return bench_output_check(&o->output, err);
 }
 
@@ -247,7 +249,7 @@ static int bench_show(int argc, char **argv, struct error *err)
 
 int cmd_bench(int argc, char **argv, struct error *err)
 {
-	struct bench_options o = { .warmup = UINT64_MAX, .columns = { .backends = "native,container,vm" } };
+	struct bench_options o = { .warmup = UINT64_MAX };
 	struct bench_result result = { 0 };
 	struct bench_context c = { .result = &result };
 	int r;

@@ -10,6 +10,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/launch/commands.h"
+#include "runtime/launch/compare_runs.h"
 #include "runtime/launch/run.h"
 
 enum { SHELLS = 2, CAPTURE_MAX = 64 << 20, SHOWN_LINES = 8, COLUMN = 26 };
@@ -262,25 +263,50 @@ static int compare(struct launch_options *o, bool json, struct error *err)
 	return r;
 }
 
+/* What only one run, or only many, can do is refused by name. */
+static int check_options(const struct launch_options *o, const struct compare_runs *many, struct error *err)
+{
+	if (o->vm || o->backend || o->terminal || o->report || o->interactive || o->name)
+		return error_set(err, EINVAL, "compare chooses both shells, their names and streams itself: "
+				"it takes no --vm, --backend, --name, -i, -t or --report (--json prints both reports)");
+	if (many->runs < 2 && (many->backends || many->warmup != 1 || many->output.csv || many->output.markdown ||
+			many->output.html))
+		return error_set(err, EINVAL,
+			"compare: --warmup, --backends, --csv, --md and --html need --runs of 2 or more");
+	return 0;
+}
+
 int cmd_compare(int argc, char **argv, struct error *err)
 {
 	struct launch_options o = { 0 };
+	struct compare_runs many = { .warmup = 1 };
 	bool json = false;
 	const struct option_row more[] = {
-		{ 0, "json", OPTION_FLAG, &json, NULL, "print both reports as JSON", NULL },
+		{ 0, "json", OPTION_FLAG, &json, NULL, "print both reports (with --runs the result) as JSON", NULL },
+		COMPARE_ROWS(many),
 		{ 0 },
 	};
-	int r = launch_parse(&o, argc, argv, "compare [OPTIONS of launch] IMAGE [COMMAND [ARG…]]\n\n"
-			"Runs the command first in a container, then in a microVM, without standard input.\n"
-			"Exit status: 0 the same status and output, 1 they differ, 125 neither could run", more, err);
+	int r = launch_parse(&o, argc, argv,
+		"compare [OPTIONS of launch] IMAGE [COMMAND [ARG…]]\n\n"
+		"Runs the command first in a container, then in a microVM, without standard input. With --runs N: N "
+		"times\n"
+		"in turn, output thrown away, and says with intervals what differs (docs/benchmarks.md).\n"
+		"Exit status: 0 the same status and output, 1 they differ (--runs: one failed), 125 neither could "
+		"run",
+		more, err);
 
-	if (r == 0 && (o.vm || o.backend || o.terminal || o.report || o.interactive || o.name))
-		r = error_set(err, EINVAL, "compare chooses both shells, their names and streams itself: "
-				"it takes no --vm, --backend, --name, -i, -t or --report (--json prints both reports)");
-	else if (r == 0)
+	if (r > 0) {
+		launch_options_release(&o);
+		return 0;
+	}
+	if (r == 0)
+		r = check_options(&o, &many, err);
+	if (r == 0 && many.runs >= 2) {
+		many.output.json = json ? "-" : NULL;
+		r = compare_runs(&o, argv, &many, err);
+	} else if (r == 0) {
 		r = compare(&o, json, err);
-	else if (r > 0)
-		r = 0;
+	}
 	launch_options_release(&o);
 	return r;
 }

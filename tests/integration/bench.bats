@@ -66,6 +66,23 @@ nothing_of_bench_left() {
 	jq -e '.metrics[] | select(.name == "fork and exit") | .cells[0].samples | length == 2' <<< "$output" > /dev/null
 }
 
+@test "compare --runs measures the user's own command in turn, natively too" {
+	cd "$BATS_TEST_TMPDIR"
+	# It changes its root: neither the image's layers nor the next run may see that. The status is its own affair.
+	"$BIVALVE" compare --runs 6 --warmup 1 --backends native,container -e A=b --json --html page.html busybox \
+		sh -c '[ "$A" = b ] || kill -9 $$; [ -e /etc/passwd ] && echo x > /changed && exit 3' > r.json
+	[ "$(jq '[.metrics[0].cells[] | select((.samples | length) == 6 and .error == null)] | length' r.json)" = 2 ]
+	grep -q 'data-plot="cdf"' page.html
+	run "$BIVALVE" launch busybox ls /changed
+	[ "$status" -eq 1 ]
+	run "$BIVALVE" compare --backends native busybox true
+	[ "$status" -eq 125 ]
+	[[ "$output" == *"--runs"* ]]
+	run --separate-stderr "$BIVALVE" compare --runs 2 --backends native,container --json busybox sh -c 'kill -9 $$'
+	[ "$status" -eq 1 ]
+	jq -e '[.metrics[0].cells[] | select(.error != null and (.samples | length) == 0)] | length == 2' <<< "$output" > /dev/null
+}
+
 @test "interrupted, it leaves nothing running and keeps the samples so far" {
 	local first="" now
 	BIVALVE_REAL_BENCH=$(realpath "$BUILD/bivalve-bench")
