@@ -31,7 +31,7 @@ STATIC_SRCS := runtime/base/static_nss.c
 endif
 
 # Directories of the library, lowest layer first. A new .c file in one of them is found by itself.
-LIB_DIRS := runtime/base runtime/model images policies policies/enforce container-backend vm-backend \
+LIB_DIRS := runtime/base runtime/model changes images policies policies/enforce container-backend vm-backend \
 	vm-backend/arch/x86_64 vm-backend/virtio vm-backend/fs vm-backend/kernel vm-backend/guest runtime/oci runtime/launch bench
 # The main() of each program, kept out of the library.
 MAINS := runtime/launch/main.c images/image_main.c vm-backend/guest/guest_main.c

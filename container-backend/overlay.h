@@ -9,9 +9,8 @@
 
 /*
  * A folder of the host that the workload may write to without its being written: an overlay whose upper is in the
- * scratch file system. The nth of a plan has its upper at OVERLAY_UPPER there.
+ * scratch file system. The nth of a plan has its upper at PLAN_OVERLAY_UPPER there.
  */
-#define OVERLAY_UPPER "o%zu/upper"
 
 /*
  * Mounts the nth overlay over lower, a detached or attached mount that is put into the scratch file system, and moves

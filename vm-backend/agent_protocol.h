@@ -11,8 +11,8 @@
  *      0        4      5        6         8
  *      | length | kind | stream | session | payload[length] …
  *
- * Session 0 is the workload; the others are processes that are executed beside it, each from its START to its ERROR or
- * EXIT, after which the number is free again. Both sides treat the other as hostile: a frame longer than
+ * Session 0 is the workload; the others are processes that are executed beside it, each from its START to its ERROR
+ * or EXIT, after which the number is free again. Both sides treat the other as hostile: a frame longer than
  * AGENT_MAX_PAYLOAD, an unknown kind, a session or stream that cannot be, or data beyond the granted credit ends the
  * connection. Each DATA direction of a session has a window: the sender may have at most AGENT_WINDOW bytes that the
  * receiver has not yet given back by CREDIT.
@@ -24,7 +24,8 @@
  *   host → guest  GO         session 0 may run
  *   guest → host  MILESTONE  a name, of session 0; the host stamps the time
  *   guest → host  WATCHED    struct watch_event: a call that plan.audit asks for, of session 0
- *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host)
+ *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host);
+ *                            of session 0, at its end and if the plan asks for them, 3 its changes (changes/stream.c)
  *   both          EOF        the stream has ended
  *   both          CREDIT     uint32: bytes consumed of the stream
  *   both          CLOSED     nobody reads the stream any more: its writer gets EPIPE/SIGPIPE; no EOF is owed
@@ -71,7 +72,7 @@ enum agent_question {
 	AGENT_KILL_ALL,          /* the signal's number → nothing */
 };
 
-enum agent_stream { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_STREAM_COUNT };
+enum agent_stream { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_CHANGES, AGENT_STREAM_COUNT };
 
 struct agent_header {
 	uint32_t length;

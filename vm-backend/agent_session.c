@@ -13,7 +13,7 @@
 #include "vm-backend/agent_session.h"
 
 enum { MAX_SIGNAL = 64, SAFE_PIECE = 4096, EXIT_INTERNAL = 125 };
-enum { WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS };
+enum { WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS, WATCH_CHANGES };
 
 void agent_text_clean(char *text)
 {
@@ -53,7 +53,7 @@ static void open_sink(struct agent_session *s, struct agent_sink *sink, enum age
 
 void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal, int own_fds)
 {
-	*s = (struct agent_session){ .number = number, .own_fds = own_fds };
+	*s = (struct agent_session){ .number = number, .own_fds = own_fds, .changes = { .fd = -1 } };
 	for (int i = 0; i < 3; i++) {
 		s->stdio[i] = stdio[i];
 		s->reopened[i] = -1;
@@ -71,6 +71,13 @@ void agent_session_init(struct agent_session *s, uint16_t number, const int stdi
 	open_sink(s, &s->errors, AGENT_STDERR);
 }
 
+void agent_session_want_changes(struct agent_session *s, int fd, uint64_t max)
+{
+	agent_sink_init(&s->changes, s->number, AGENT_CHANGES, fd);
+	s->changes.nonblocking = false;
+	s->changes_left = max;
+}
+
 static void close_stdio(struct agent_session *s, int which)
 {
 	close_cleanup(&s->reopened[which]);
@@ -84,12 +91,15 @@ void agent_session_release(struct agent_session *s)
 		close_stdio(s, i);
 	agent_sink_release(&s->output);
 	agent_sink_release(&s->errors);
+	agent_sink_release(&s->changes);
 	s->input.fd = -1;
 }
 
 /* What stream 1 and 2 go to; stream 0 is not the guest's to send. */
 static struct agent_sink *sink_of(struct agent_session *s, const struct agent_frame *frame)
 {
+	if (frame->stream == AGENT_CHANGES)
+		return s->changes.fd >= 0 && frame->length <= s->changes_left ? &s->changes : NULL;
 	return frame->stream == AGENT_STDOUT ? &s->output : frame->stream == AGENT_STDERR ? &s->errors : NULL;
 }
 
@@ -99,7 +109,8 @@ static void settle_sink(struct agent_session *s, struct agent_sink *sink)
 	if (!sink->ended || !agent_sink_empty(sink) || sink->fd < 0 || sink->fd == s->input.fd)
 		return;
 	sink->fd = -1;
-	close_stdio(s, sink->stream);
+	if (sink != &s->changes)
+		close_stdio(s, sink->stream);
 }
 
 int agent_session_data(struct agent_session *s, struct agent_channel *c, const struct agent_frame *frame,
@@ -110,7 +121,10 @@ int agent_session_data(struct agent_session *s, struct agent_channel *c, const s
 
 	if (!sink)
 		return error_set(err, EPROTO, "agent channel: data on stream %u out of turn", frame->stream);
-	s->any_output |= frame->kind == AGENT_DATA;
+	if (sink == &s->changes)
+		s->changes_left -= frame->length;
+	else
+		s->any_output |= frame->kind == AGENT_DATA;
 	r = agent_sink_receive(sink, c, frame, err);
 	settle_sink(s, sink);
 	return r;
@@ -174,6 +188,7 @@ void agent_session_watch(const struct agent_session *s, const struct agent_chann
 		fds[WATCH_INPUT].fd = s->input.fd;
 	fds[WATCH_OUTPUT] = (struct pollfd){ agent_sink_empty(&s->output) ? -1 : s->output.fd, POLLOUT, 0 };
 	fds[WATCH_ERRORS] = (struct pollfd){ agent_sink_empty(&s->errors) ? -1 : s->errors.fd, POLLOUT, 0 };
+	fds[WATCH_CHANGES] = (struct pollfd){ agent_sink_empty(&s->changes) ? -1 : s->changes.fd, POLLOUT, 0 };
 }
 
 static int flush_sink(struct agent_session *s, struct agent_channel *c, struct agent_sink *sink, struct error *err)
@@ -194,6 +209,8 @@ int agent_session_step(struct agent_session *s, struct agent_channel *c, const s
 		r = flush_sink(s, c, &s->output, err);
 	if (r == 0 && fds[WATCH_ERRORS].revents)
 		r = flush_sink(s, c, &s->errors, err);
+	if (r == 0 && fds[WATCH_CHANGES].revents)
+		r = flush_sink(s, c, &s->changes, err);
 	if (r == 0 && fds[WATCH_INPUT].revents && s->input.fd >= 0 && !s->over)
 		(void)agent_source_pump(&s->input, c); /* its end is in the channel now */
 	return r;
@@ -212,5 +229,6 @@ void agent_session_abandon(struct agent_session *s, struct agent_channel *c)
 bool agent_session_drained(const struct agent_session *s)
 {
 	return s->over && (s->output.fd < 0 || agent_sink_empty(&s->output)) &&
-			(s->errors.fd < 0 || agent_sink_empty(&s->errors));
+			(s->errors.fd < 0 || agent_sink_empty(&s->errors)) &&
+			(s->changes.fd < 0 || agent_sink_empty(&s->changes));
 }

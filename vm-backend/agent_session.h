@@ -10,12 +10,14 @@
  * The host's end of one session: three streams of the guest joined to three descriptors of this host. The channel is
  * its host's (agent_host.h).
  */
-enum { AGENT_SESSION_WATCHES = 3 };
+enum { AGENT_SESSION_WATCHES = 4 };
 
 struct agent_session {
 	uint16_t number;
 	struct agent_source input;
 	struct agent_sink output, errors;
+	struct agent_sink changes; /* session 0: a regular file, borrowed; fd -1: not asked for, or complete */
+	uint64_t changes_left;   /* how much more of them is taken */
 	int stdio[3], reopened[3]; /* owned; -1: none */
 	int own_fds;             /* borrowed; see agent_session_init */
 	bool abandoned;          /* nobody here waits for it any more */
@@ -33,6 +35,8 @@ struct agent_session {
  * /proc/self/fd, opened when that was the host's; -1: none, and what is shared with others may block us for a moment.
  */
 void agent_session_init(struct agent_session *s, uint16_t number, const int stdio[3], bool terminal, int own_fds);
+/* The changes are wanted, in this regular file, which is borrowed; at most max bytes. */
+void agent_session_want_changes(struct agent_session *s, int fd, uint64_t max);
 void agent_session_release(struct agent_session *s);
 
 /* Frames of the guest. -EPROTO: the guest breaks the protocol. */

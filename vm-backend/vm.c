@@ -306,9 +306,9 @@ static int move_up(int fd, int base)
  */
 static void arrange_fds(struct vm_monitor_start *s)
 {
-	enum { FIRST = 3, COUNT = 7, SAFE = 64 };
-	int *const kept[COUNT] = { &s->event_fd, &s->start_fd, &s->ready_fd, &s->stdio[0], &s->stdio[1], &s->stdio[2],
-		&s->restore.state_fd };
+	enum { FIRST = 3, COUNT = 8, SAFE = 64 };
+	int *const kept[COUNT] = { &s->event_fd, &s->start_fd, &s->ready_fd, &s->changes_fd, &s->stdio[0], &s->stdio[1],
+		&s->stdio[2], &s->restore.state_fd };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int i = 0; i < COUNT; i++)
@@ -342,11 +342,31 @@ static void join_cgroup(const struct creation *c, const struct instance *in, int
 	}
 }
 
+/* The changes come as a stream: into a file without a name, which is gone with the last of us. */
+static int open_changes(const struct plan *plan, struct instance *in, struct error *err)
+{
+	const char *folder = getenv("TMPDIR");
+
+	folder = folder && *folder == '/' ? folder : "/var/tmp";
+	if (!plan->changes)
+		return 0;
+	in->live.scratch_fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	return in->live.scratch_fd < 0 ? error_sys(err, "changes: cannot make a file in %s (TMPDIR)", folder) : 0;
+}
+
 static int fork_monitor(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
-	struct vm_monitor_start start = { .plan = plan, .engine = c->engine, .dir = in->dir, .parent = getpid(),
-		.stdio = { c->stdio[0], c->stdio[1], c->stdio[2] }, .event_fd = c->event_fd, .start_fd = c->start_fd,
-		.ready_fd = c->ready_theirs, .detached = in->detached, .restore = { .state_fd = -1 } };
+	struct vm_monitor_start start = { .plan = plan,
+		.engine = c->engine,
+		.dir = in->dir,
+		.parent = getpid(),
+		.stdio = { c->stdio[0], c->stdio[1], c->stdio[2] },
+		.event_fd = c->event_fd,
+		.start_fd = c->start_fd,
+		.ready_fd = c->ready_theirs,
+		.changes_fd = in->live.scratch_fd,
+		.detached = in->detached,
+		.restore = { .state_fd = -1 } };
 	sigset_t all, old;
 	pid_t pid;
 
@@ -447,6 +467,8 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = open_channels(in, &c, err);
 	if (r == 0 && plan->process.terminal)
 		r = open_terminal(plan, in, &c, err);
+	if (r == 0)
+		r = open_changes(plan, in, err);
 	if (r == 0)
 		r = fork_monitor(plan, in, &c, err);
 	if (r == 0 && plan->vm.engine != ENGINE_AUTO)

@@ -58,6 +58,7 @@
 #define SETUP_NS  (60 * SECOND_NS)  /* for the guest to isolate the workload */
 #define KILL_NS   (2 * SECOND_NS)   /* for SIGKILL to take effect in the guest */
 #define LOST_NS   (2 * SECOND_NS)   /* for a machine whose agent channel has closed to end */
+#define CHANGES_LIST_BYTES (UINT64_C(256) << 20) /* of names and what else is told of files */
 #define OFF_MS    2000              /* for the guest to write back its disks */
 
 enum { EXIT_INTERNAL = 125, STOP_STEPS = 500, STOP_STEP_NS = 1000000 };
@@ -556,6 +557,14 @@ static void open_signals(struct monitor *m)
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
+/* No more than an upper can hold, with its names. */
+static uint64_t max_changes(const struct plan *plan)
+{
+	uint64_t room = plan->root.upper_bytes ? plan->root.upper_bytes : plan->vm.memory_bytes;
+
+	return plan->changes == CHANGES_CONTENTS ? room + CHANGES_LIST_BYTES : CHANGES_LIST_BYTES;
+}
+
 /* Makes channel and log and starts the machine. */
 static int spawn_machine(struct monitor *m, struct error *err)
 {
@@ -595,6 +604,8 @@ static int spawn_machine(struct monitor *m, struct error *err)
 		(void)backend_event_milestone(start->event_fd, "restored"); /* the supervisor may be gone */
 		r = agent_host_renew(&m->agent, start->plan->hostname, err);
 	}
+	if (r == 0 && start->changes_fd >= 0)
+		agent_session_want_changes(&m->agent.workload, start->changes_fd, max_changes(start->plan));
 	return r < 0 ? error_prefix(err, "vm: engine %s", start->engine->name) : 0;
 }
 

@@ -27,6 +27,7 @@ struct vm_monitor_start {
 	int stdio[3];            /* the workload's; with a terminal stdio[0] is its slave and the others -1 */
 	int event_fd;            /* to the supervisor; -1: there is none */
 	int start_fd;            /* a byte: go; end of file: never */
+	int changes_fd;          /* a regular file that takes the changes, if the plan wants them; else -1 */
 	int ready_fd;            /* SOCK_SEQPACKET: struct vm_monitor_ready goes here, the release comes from it */
 };
 

@@ -404,6 +404,7 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 		w->backend->account(&w->in, w->report);
 	if (w->io->audit)
 		audit_finish(w->io->audit, w->report);
+	w->io->scratch_fd = steal_fd(&w->in.live.scratch_fd);
 	w->report->engine = xstrdup(w->in.engine);
 	w->report->engine_reason = xstrdup(w->in.engine_reason);
 	w->report->start = xstrdup(w->in.start);
@@ -457,6 +458,7 @@ int supervise_run(const struct backend *backend, const struct plan *plan, struct
 	sigset_t old;
 	int r;
 
+	io->scratch_fd = -1;
 	instance_init(&w.in);
 	describe(plan, report);
 	r = instance_claim(run_dir, plan->id, &lock, err);

@@ -19,6 +19,7 @@ struct supervise_io {
 	/* Who hears what plan.audit asks for; launch_plan() makes one if there is none. */
 	struct audit *audit;
 	const char *audit_path;   /* of its lines; NULL: none */
+	int scratch_fd; /* set after a run whose plan wants the changes: to be closed by the caller; else -1 */
 	bool keep;                /* afterwards it stays as a stopped, detached instance, for `state` and `delete` */
 };
 

@@ -12,6 +12,7 @@ static const char *const audit_names[] = { "denied", "network", "files", "learn"
 static const char *const namespace_names[] = { "pid", "mount", "uts", "ipc", "net", "cgroup", "user", "time", NULL };
 static const char *const engine_names[] = { "auto", "kvm", "qemu", NULL };
 static const char *const start_names[] = { "auto", "cold", "warm", NULL };
+static const char *const changes_names[] = { "none", "list", "contents", NULL };
 static const char *const network_names[] = { "none", "host", NULL };
 
 #define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
@@ -323,7 +324,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, audit, FIELD_FLAGS), .names = audit_names },
 	{ ROW(plan, hooks, FIELD_RECORD), .record = &hooks_type },
 	{ LIST(plan, annotations, plan_pair_type) },
-	{ ROW(plan, changes, FIELD_BOOL) },
+	{ ROW(plan, changes, FIELD_ENUM), .names = changes_names },
 	{ ROW(plan, cgroup, FIELD_STRING) },
 	{ ROW(plan, no_pivot, FIELD_BOOL) },
 	{ ROW(plan, resources, FIELD_RECORD), .record = &plan_resources_type },

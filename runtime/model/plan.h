@@ -196,6 +196,9 @@ struct plan_limits { /* watched by the supervisor */
 
 enum plan_engine { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
 enum plan_start { START_AUTO, START_COLD, START_WARM };
+enum plan_changes { CHANGES_NONE, CHANGES_LIST, CHANGES_CONTENTS };
+/* The nth overlay's upper, in the scratch file system that is handed out. */
+#define PLAN_OVERLAY_UPPER "o%zu/upper"
 enum plan_network { NETWORK_NONE, NETWORK_HOST };
 
 struct plan_vm {
@@ -281,7 +284,7 @@ struct plan {
 	struct plan_hooks hooks;
 	struct plan_pair *annotations;
 	size_t n_annotations;
-	bool changes; /* what is written to mounts of type overlay is handed out when the workload has ended */
+	int changes;  /* enum plan_changes: what is handed out of the writes to mounts of type overlay in the end */
 	char *cgroup;            /* path below each hierarchy's root; NULL: bivalve-<id> */
 	bool no_pivot;           /* the root by MS_MOVE and chroot: for hosts whose root is an initramfs */
 	struct plan_resources resources;

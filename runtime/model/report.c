@@ -31,6 +31,17 @@ static const struct field denied_fields[] = {
 };
 static const struct record_type denied_type = { "denied", sizeof(struct report_denied), denied_fields };
 
+static const struct field change_fields[] = {
+	{ ROW(report_change, path, FIELD_STRING) },
+	{ ROW(report_change, change, FIELD_STRING) },
+	{ ROW(report_change, type, FIELD_STRING) },
+	{ ROW(report_change, target, FIELD_STRING) },
+	{ ROW(report_change, size, FIELD_UINT) },
+	{ ROW(report_change, mode, FIELD_UINT) },
+	{ 0 },
+};
+static const struct record_type change_type = { "change", sizeof(struct report_change), change_fields };
+
 static const struct field report_fields[] = {
 	{ ROW(report, version, FIELD_UINT) },
 	{ ROW(report, id, FIELD_STRING) },
@@ -60,6 +71,10 @@ static const struct field report_fields[] = {
 	{ ROW(report, denied, FIELD_RECORDS), .record = &denied_type,
 		.count_offset = offsetof(struct report, n_denied) },
 	{ ROW(report, denied_more, FIELD_UINT) },
+	{ ROW(report, changes_known, FIELD_BOOL) },
+	{ ROW(report, changes, FIELD_RECORDS), .record = &change_type,
+		.count_offset = offsetof(struct report, n_changes) },
+	{ ROW(report, changes_more, FIELD_UINT) },
 	{ ROW(report, milestones, FIELD_RECORDS), .record = &milestone_type,
 		.count_offset = offsetof(struct report, n_milestones) },
 	{ 0 },

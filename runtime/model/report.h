@@ -26,6 +26,14 @@ struct report_denied {
 	uint64_t count;
 };
 
+struct report_change { /* changes/changes.h */
+	char *path;      /* absolute, on the host; the workload's word, bytes and all */
+	char *change;    /* "created", "modified", "deleted" */
+	char *type;      /* "file", "folder", "link", "fifo", "socket", "device" */
+	char *target;    /* of a link */
+	uint64_t size, mode;
+};
+
 struct report {
 	uint64_t version;          /* 1 */
 	char *id, *backend;
@@ -48,6 +56,10 @@ struct report {
 	struct report_denied *denied;
 	size_t n_denied;
 	uint64_t denied_more;      /* denials of further kinds, which are only counted */
+	bool changes_known;        /* somebody asked, and changes is the whole list */
+	struct report_change *changes;
+	size_t n_changes;
+	uint64_t changes_more;     /* that are only counted */
 	struct report_milestone *milestones;
 	size_t n_milestones;
 	uint64_t start_ns;         /* CLOCK_MONOTONIC at the beginning; not written */

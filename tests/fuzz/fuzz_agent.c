@@ -68,7 +68,7 @@ static void take(struct guest_session *s, struct agent_channel *c, const struct 
 /* The same bytes as a host that was taken over would send them. */
 static void feed_guest(const uint8_t *data, size_t size)
 {
-	struct spawn_result none = { .pidfd = -1, .console_fd = -1 };
+	struct spawn_result none = { .pidfd = -1, .console_fd = -1, .scratch_fd = -1 };
 	struct pollfd fds[GUEST_SESSION_WATCHES];
 	struct guest_session *s = guest_session_new(0);
 	int sockets[2], theirs[3] = { -1, -1, -1 };

@@ -111,3 +111,92 @@ tool" ]
 	[ "${lines[0]}" = 0 ]
 	[ "${lines[1]}" = 0 ]
 }
+
+# A tree with one of each, and a script that changes it in every way.
+changed_tree() {
+	mkdir -p d/sub
+	echo 1 > d/f
+	echo 2 > d/sub/g
+	echo q > removed
+	ln -s nowhere l
+	SCRIPT='echo new > new; chmod 4755 new; echo 11 >> d/f; rm removed; ln -sf /etc/passwd l; mkdir -p m/n
+		echo deep > m/n/o; chmod 700 d; truncate -s 1G sparse; printf "a\033b" > "evil
+name"'
+}
+
+@test "the changes are listed, kept in a folder and in the report; the files themselves stay as they were" {
+	changed_tree
+	run sandbox --changes --keep "$SANDBOX/kept" --report "$SANDBOX/r.json" sh -c "$SCRIPT"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"modified  file              5 bytes  $WORK/d/f"* ]]
+	[[ "$output" == *"deleted   file                       $WORK/removed"* ]]
+	[[ "$output" == *"modified  link                       $WORK/l -> /etc/passwd"* ]]
+	[[ "$output" == *"$WORK/evil\\012name"* ]]
+	[ "$(cat d/f)" = 1 ]
+	[ ! -e new ]
+	jq -c '.changes[] | [.change, .type, (.path | ltrimstr("'"$WORK"'/"))]' "$SANDBOX/r.json" | sort > "$SANDBOX/list"
+	diff - "$SANDBOX/list" <<- 'E'
+		["created","file","evil\nname"]
+		["created","file","m/n/o"]
+		["created","file","new"]
+		["created","file","sparse"]
+		["created","folder","m"]
+		["created","folder","m/n"]
+		["deleted","file","removed"]
+		["modified","file","d/f"]
+		["modified","folder","d"]
+		["modified","link","l"]
+	E
+	[ "$(jq .changes_known "$SANDBOX/r.json")" = true ]
+	K=$SANDBOX/kept/files$WORK
+	[ "$(cat "$K/d/f")" = "1
+11" ]
+	[ "$(stat -c %a "$K/new")" = 755 ]
+	[ "$(stat -c %s "$K/sparse")" -eq 1073741824 ]
+	[ "$(stat -c %b "$K/sparse")" -lt 100 ]
+	[ "$(readlink "$K/l")" = /etc/passwd ]
+	[ "$(jq '.changes | length' "$SANDBOX/kept/changes.json")" -eq 10 ]
+	run sandbox --keep "$SANDBOX/kept" true
+	[ "$status" -eq 125 ]
+	[[ "$output" == *"there is something in it"* ]]
+	rm -rf "$SANDBOX/kept"
+}
+
+@test "--commit applies them, with the owners' files still the owners', unless something was changed meanwhile" {
+	changed_tree
+	chown 1234:1235 d/f
+	chmod 666 d/f
+	run sandbox --commit sh -c "$SCRIPT" < /dev/null
+	[ "$status" -eq 125 ]
+	[[ "$output" == *"--yes"* ]]
+	[ ! -e new ]
+	run sandbox --commit --yes sh -c "$SCRIPT"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(cat d/f)" = "1
+11" ]
+	[ "$(stat -c '%u %g %a' d/f)" = "1234 1235 666" ]
+	[ "$(stat -c '%u %a' new)" = "$(id -u) 755" ]
+	[ "$(stat -c %a d)" = 700 ]
+	[ ! -e removed ]
+	[ "$(readlink l)" = /etc/passwd ]
+	[ "$(cat m/n/o)" = deep ]
+	# What somebody else writes while it runs: the program says when it has begun, and waits for its input.
+	mkfifo in out
+	sandbox --commit --yes sh -c 'echo theirs > new; echo more > m/n/p; echo begun; read x' < in > out 2> err &
+	pid=$!
+	exec 4> in 5< out
+	read -r line <&5
+	[ "$line" = begun ]
+	echo ours > new
+	exec 4>&-
+	status=0
+	wait "$pid" || status=$?
+	exec 5<&-
+	cat err
+	[ "$status" -eq 125 ]
+	grep -q "$WORK/new was changed meanwhile, nothing was applied" err
+	[ "$(cat new)" = ours ]
+	[ ! -e m/n/p ]
+}

@@ -76,7 +76,7 @@ static void test_hostile_frames(void)
 		{ "a frame of 4 GiB", { UINT32_MAX, AGENT_DATA, 0, 0 } },
 		{ "kind 0", { 0, 0, 0, 0 } },
 		{ "an unknown kind", { 0, AGENT_KIND_COUNT, 0, 0 } },
-		{ "an unknown stream", { 0, AGENT_DATA, 3, 0 } },
+		{ "an unknown stream", { 0, AGENT_DATA, AGENT_STREAM_COUNT, 0 } },
 		{ "an unknown session", { 0, AGENT_DATA, 0, AGENT_SESSIONS } },
 	};
 

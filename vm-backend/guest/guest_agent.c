@@ -77,6 +77,15 @@ static int read_plan(struct guest *g, const struct guest_session *s, struct erro
 	return 0;
 }
 
+static size_t count_overlays(const struct plan *plan)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		n += plan_is_overlay(plan, &plan->mounts[i]);
+	return n;
+}
+
 static int spawn_workload(struct guest *g, struct guest_session *s, struct error *err)
 {
 	struct spawn_request request = { .plan = &g->plan, .stdio = { -1, -1, -1 }, .event_fd = -1, .start_fd = -1,
@@ -105,6 +114,7 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	(void)close(go[0]); /* a pipe */
 	close_all(request.stdio, request.event_fd);
 	guest_session_begin(s, &result, events[0]);
+	guest_session_want_changes(s, count_overlays(&g->plan), g->plan.changes == CHANGES_CONTENTS);
 	return r;
 }
 
@@ -137,7 +147,7 @@ static int spawn_beside(struct guest *g, struct guest_session *s, struct error *
 	record_release(&plan_process_type, &process);
 	if (r == 0)
 		guest_session_begin(s, &(struct spawn_result){ .pid = result.pid, .pidfd = result.pidfd,
-				.console_fd = result.console_fd }, result.event_fd);
+				.console_fd = result.console_fd, .scratch_fd = -1 }, result.event_fd);
 	return r;
 }
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "changes/changes.h"
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
@@ -23,7 +24,7 @@
 #include "vm-backend/guest/guest_session.h"
 
 enum { PIPE_BYTES = 256 * 1024, MAX_SIGNAL = 64 };
-enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS, WATCH_CALLS };
+enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS, WATCH_CALLS, WATCH_CHANGES };
 
 struct guest_session *guest_session_new(uint16_t number)
 {
@@ -31,7 +32,7 @@ struct guest_session *guest_session_new(uint16_t number)
 
 	*s = (struct guest_session){ .number = number, .local = { -1, -1, -1 }, .event_fd = -1, .pidfd = -1,
 		.start_fd = -1, .input = { .fd = -1 }, .output = { .fd = -1 }, .errors = { .fd = -1 },
-		.watch = { .fd = -1 } };
+		.watch = { .fd = -1 }, .changes = { .fd = -1 }, .changes_fd = -1, .scratch_fd = -1 };
 	return s;
 }
 
@@ -51,6 +52,8 @@ void guest_session_free(struct guest_session *s)
 	close_cleanup(&s->pidfd);
 	close_cleanup(&s->start_fd);
 	watch_end(&s->watch);
+	close_cleanup(&s->changes_fd);
+	close_cleanup(&s->scratch_fd);
 	agent_sink_release(&s->input);
 	free(s->text);
 	free(s);
@@ -87,6 +90,7 @@ void guest_session_begin(struct guest_session *s, const struct spawn_result *res
 	(void)fd_set_nonblock(event_fd, true); /* cannot fail on a socket */
 	s->pid = result->pid;
 	s->pidfd = result->pidfd;
+	s->scratch_fd = result->scratch_fd;
 	if (result->console_fd >= 0) {
 		(void)fd_set_nonblock(result->console_fd, true); /* cannot fail on a terminal */
 		s->local[AGENT_STDIN] = result->console_fd;
@@ -96,6 +100,12 @@ void guest_session_begin(struct guest_session *s, const struct spawn_result *res
 	agent_source_init(&s->output, s->number, AGENT_STDOUT, s->local[AGENT_STDOUT]);
 	agent_source_init(&s->errors, s->number, AGENT_STDERR, s->local[AGENT_STDERR]);
 	s->state = SESSION_RUNNING;
+}
+
+void guest_session_want_changes(struct guest_session *s, size_t n_overlays, bool contents)
+{
+	s->n_overlays = n_overlays;
+	s->changes_contents = contents;
 }
 
 int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
@@ -143,7 +153,15 @@ int guest_session_data(struct guest_session *s, struct agent_channel *c, const s
 /* The source of stream 1 or 2; NULL for any other. */
 static struct agent_source *source_of(struct guest_session *s, uint8_t stream)
 {
+	if (stream == AGENT_CHANGES)
+		return s->changes_fd >= 0 ? &s->changes : NULL;
 	return stream == AGENT_STDOUT ? &s->output : stream == AGENT_STDERR ? &s->errors : NULL;
+}
+
+static void close_changes(struct guest_session *s)
+{
+	close_cleanup(&s->changes_fd);
+	s->changes_fd = -1;
 }
 
 int guest_session_credit(struct guest_session *s, const struct agent_frame *frame, struct error *err)
@@ -162,7 +180,10 @@ int guest_session_closed(struct guest_session *s, const struct agent_frame *fram
 	if (!source)
 		return error_set(err, EPROTO, "guest: stream %u closed", frame->stream);
 	source->fd = -1;
-	close_local(s, (enum agent_stream)frame->stream);
+	if (source == &s->changes)
+		close_changes(s);
+	else
+		close_local(s, (enum agent_stream)frame->stream);
 	return 0;
 }
 
@@ -286,6 +307,37 @@ static bool drain(struct guest_session *s, struct agent_channel *c, struct agent
 	return source->fd < 0;
 }
 
+static void tell_changes(const struct guest_session *s, int to) __attribute__((noreturn));
+static void tell_changes(const struct guest_session *s, int to)
+{
+	struct changes changes;
+
+	/* A list that is cut off says so itself: it has no end. */
+	if (changes_walk(s->scratch_fd, s->n_overlays, &changes, NULL) == 0)
+		(void)changes_write(&changes, s->changes_contents, to);
+	_exit(0);
+}
+
+/* A process of its own tells them: there may be much to read. The workload's have all ended by now. */
+static void begin_changes(struct guest_session *s)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			tell_changes(s, ends[1]);
+		(void)close(ends[1]); /* a pipe; without a child its end comes at once, and the host knows */
+		(void)fd_set_nonblock(ends[0], true); /* cannot fail on a pipe */
+		(void)fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* any size works */
+		s->changes_fd = ends[0];
+		agent_source_init(&s->changes, s->number, AGENT_CHANGES, s->changes_fd);
+	}
+	close_cleanup(&s->scratch_fd);
+	s->scratch_fd = -1;
+}
+
 int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err)
 {
 	bool out, errors;
@@ -301,7 +353,11 @@ int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, cons
 	s->state = SESSION_DRAINING;
 	out = drain(s, c, &s->output, err);
 	errors = drain(s, c, &s->errors, err);
-	return out && errors ? send_exit(s, c, cgroup, err) : 0;
+	if (!out || !errors)
+		return 0;
+	if (s->scratch_fd >= 0)
+		begin_changes(s);
+	return s->changes_fd < 0 ? send_exit(s, c, cgroup, err) : 0;
 }
 
 void guest_session_watch(const struct guest_session *s, const struct agent_channel *c,
@@ -321,6 +377,9 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 	fds[WATCH_CALLS] = (struct pollfd){ -1, POLLIN, 0 };
 	if (agent_channel_has_room(c, 2 * sizeof(struct watch_event)))
 		fds[WATCH_CALLS].fd = s->watch.fd;
+	fds[WATCH_CHANGES] = (struct pollfd){ -1, POLLIN, 0 };
+	if (s->changes_fd >= 0 && agent_source_ready(&s->changes, c))
+		fds[WATCH_CHANGES].fd = s->changes_fd;
 }
 
 static void pump(struct guest_session *s, struct agent_channel *c, struct agent_source *source, const struct pollfd *p)
@@ -344,5 +403,7 @@ int guest_session_step(struct guest_session *s, struct agent_channel *c, const s
 		pump(s, c, &s->output, &fds[WATCH_OUTPUT]);
 		pump(s, c, &s->errors, &fds[WATCH_ERRORS]);
 	}
+	if (r == 0 && fds[WATCH_CHANGES].revents && s->changes_fd >= 0 && agent_source_pump(&s->changes, c) == 0)
+		close_changes(s);
 	return r;
 }

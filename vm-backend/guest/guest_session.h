@@ -12,10 +12,10 @@
 /*
  * The guest's end of one session: the text that describes a process, the process, and its three streams.
  *
- *      TEXT — START, PLAN… → RUNNING — it ends → DRAINING — streams empty → OVER (EXIT sent)
+ *      TEXT — START, PLAN… → RUNNING — it ends → DRAINING — streams empty, changes told → OVER (EXIT sent)
  *        +— cannot be started → OVER (ERROR sent)
  */
-enum { GUEST_SESSION_WATCHES = 5 };
+enum { GUEST_SESSION_WATCHES = 6 };
 
 struct guest_session {
 	uint16_t number;
@@ -26,6 +26,12 @@ struct guest_session {
 	bool detached;           /* agent_start's */
 	struct agent_sink input;
 	struct agent_source output, errors;
+	struct agent_source changes; /* session 0, while DRAINING: what it changed */
+	int changes_fd;          /* what that uses; owned; -1: not yet, or told */
+	int scratch_fd;          /* where the overlays' uppers are; owned; -1: nobody wants the changes, or they are on
+				  * their way */
+	size_t n_overlays;
+	bool changes_contents;   /* the files' contents too */
 	int local[3];            /* what input, output and errors use; owned */
 	int event_fd, pidfd;
 	int start_fd;            /* a byte lets session 0 go; -1 */
@@ -46,6 +52,8 @@ void guest_session_free(struct guest_session *s);
 int guest_session_open(struct guest_session *s, bool terminal, int ret_theirs[3], struct error *err);
 /* The process runs: its streams are joined to the channel. event_fd: what it tells; taken. */
 void guest_session_begin(struct guest_session *s, const struct spawn_result *result, int event_fd);
+/* Once it has ended, what it changed in this many overlays is wanted. */
+void guest_session_want_changes(struct guest_session *s, size_t n_overlays, bool contents);
 int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
 		struct error *err);
 
