@@ -20,6 +20,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "container-backend/affinity.h"
 #include "container-backend/attributes.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
@@ -93,6 +94,9 @@ int attributes_check(const struct plan_process *p, struct error *err)
 	if (p->io_priority.priority < 0 || p->io_priority.priority > 7)
 		return error_set(
 			err, EINVAL, "process.ioPriority.priority: %jd: 0 to 7", (intmax_t)p->io_priority.priority);
+	if (affinity_check(p->exec_cpus_initial, "process.execCPUAffinity.initial", err) < 0 ||
+			affinity_check(p->exec_cpus_final, "process.execCPUAffinity.final", err) < 0)
+		return -EINVAL;
 	if (p->oom_score_adj < -1000 || p->oom_score_adj > 1000)
 		return error_set(err, EINVAL, "process.oomScoreAdj: %jd: -1000 to 1000", (intmax_t)p->oom_score_adj);
 	if (wants_apparmor(p) && !has_apparmor())

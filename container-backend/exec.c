@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/affinity.h"
 #include "container-backend/attributes.h"
 #include "container-backend/exec.h"
 #include "container-backend/idmap.h"
@@ -132,18 +133,23 @@ static void newcomer(struct entering *e)
 	workload_run(&w);
 }
 
+/* With the processors that it is to have on the way, and there. */
 static int join_groups(const struct entering *e, struct error *err)
 {
 	const struct exec_request *q = e->request;
 	_cleanup_free_ char *below = NULL;
 	struct cgroup_host host;
 
+	if (affinity_set(e->plan.process.exec_cpus_initial, "process.execCPUAffinity.initial", err) < 0)
+		return -err->code;
 	if (!q->cgroup)
-		return 0;
+		return affinity_set(e->plan.process.exec_cpus_final, "process.execCPUAffinity.final", err);
 	cgroup_probe(&host);
 	if (q->exec->cgroup)
 		below = xasprintf("%s/%s", q->cgroup, q->exec->cgroup);
-	return cgroup_attach(&host, below ? below : q->cgroup, 0, err);
+	if (cgroup_attach(&host, below ? below : q->cgroup, 0, err) < 0)
+		return -err->code;
+	return affinity_set(e->plan.process.exec_cpus_final, "process.execCPUAffinity.final", err);
 }
 
 static void guide(struct entering *e) __attribute__((noreturn));

@@ -113,6 +113,8 @@ static int check_host_only(const struct plan *plan, struct error *err)
 		{ "hooks.createContainer", "there are no namespaces on the host to run it in",
 			plan->hooks.n_create_container },
 		{ "linux.seccomp.listenerPath", "the filter is the guest kernel's", plan->seccomp_listener },
+		{ "process.execCPUAffinity", "the guest's processors are not the host's",
+			p->exec_cpus_initial || p->exec_cpus_final },
 		{ "process.apparmorProfile", "the guest has no AppArmor", p->apparmor_profile && *p->apparmor_profile },
 		{ "process.selinuxLabel", "the guest has no SELinux", p->selinux_label && *p->selinux_label },
 		{ "linux.mountLabel", "the guest has no SELinux", plan->mount_label && *plan->mount_label },

@@ -428,6 +428,9 @@ int vm_exec(const struct instance *in, const struct plan *plan, const struct bac
 		return error_set(err, EOPNOTSUPP, "exec: cgroup: %s: a VM has one control group", exec->cgroup);
 	if (process->preserve_fds)
 		return error_set(err, EOPNOTSUPP, "exec: process.preserve_fds: a VM takes no descriptors of the host");
+	if (process->exec_cpus_initial || process->exec_cpus_final)
+		return error_set(err, EOPNOTSUPP, "exec: process.execCPUAffinity: the guest's processors are "
+				"not the host's");
 	control = control_connect(in, err);
 	if (control < 0)
 		return control;

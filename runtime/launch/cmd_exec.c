@@ -174,9 +174,15 @@ static int make_process(const struct exec_options *o, struct plan_process *p, st
 	int r = 0;
 
 	if (o->process) {
+		_cleanup_free_ char *initial = xstrdup(p->exec_cpus_initial), *final = xstrdup(p->exec_cpus_final);
+
 		record_release(&plan_process_type, p);
 		r = oci_spec_process(o->process, p, err);
 		p->terminal |= o->terminal;
+		if (r == 0 && !p->exec_cpus_initial && !p->exec_cpus_final) { /* as the configuration has it */
+			p->exec_cpus_initial = steal_ptr(initial);
+			p->exec_cpus_final = steal_ptr(final);
+		}
 	} else {
 		strv_free(p->argv);
 		p->argv = strv_dup(o->command);

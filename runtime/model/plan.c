@@ -117,6 +117,8 @@ static const struct field process_fields[] = {
 	{ ROW(plan_process, personality_set, FIELD_BOOL) },
 	{ ROW(plan_process, scheduler, FIELD_RECORD), .record = &scheduler_type },
 	{ ROW(plan_process, io_priority, FIELD_RECORD), .record = &io_priority_type },
+	{ ROW(plan_process, exec_cpus_initial, FIELD_STRING) },
+	{ ROW(plan_process, exec_cpus_final, FIELD_STRING) },
 	{ ROW(plan_process, keyring, FIELD_BOOL) },
 	{ ROW(plan_process, preserve_fds, FIELD_UINT) },
 	{ 0 },

@@ -76,6 +76,8 @@ struct plan_process {
 	bool personality_set;
 	struct plan_scheduler scheduler;
 	struct plan_io_priority io_priority;
+	/* process.execCPUAffinity (runtime-spec 1.2.1), of what is executed later: "0-3,7"; NULL: untouched. */
+	char *exec_cpus_initial, *exec_cpus_final; /* before it joins the control group, and in it */
 	bool keyring;            /* a session keyring of its own */
 	uint64_t preserve_fds;   /* descriptors 3 … 3+n-1 of the caller become the workload's */
 };

@@ -227,6 +227,17 @@ static int read_console(const struct spec *s, const struct json *j, const struct
 	return spec_members(s, j, console_rows, out);
 }
 
+static const struct spec_row affinity_rows[] = {
+	{ SPEC_ROW("initial", spec_string, plan_process, exec_cpus_initial) },
+	{ SPEC_ROW("final", spec_string, plan_process, exec_cpus_final) },
+	{ 0 },
+};
+
+static int read_affinity(const struct spec *s, const struct json *j, const struct spec_row *row, void *out)
+{
+	return spec_members(s, j, affinity_rows, out);
+}
+
 const struct spec_row spec_process_rows[] = {
 	{ SPEC_ROW("args", read_args, plan_process, argv), .required = true },
 	{ SPEC_ROW("env", spec_strings, plan_process, env) },
@@ -244,6 +255,6 @@ const struct spec_row spec_process_rows[] = {
 		.set_offset = offsetof(struct plan_process, oom_score_adj_set) },
 	{ SPEC_ROW("scheduler", spec_record, plan_process, scheduler), .rows = scheduler_rows },
 	{ SPEC_ROW("ioPriority", spec_record, plan_process, io_priority), .rows = io_priority_rows },
-	{ .key = "execCPUAffinity", .read = spec_unsupported },
+	{ .key = "execCPUAffinity", .read = read_affinity },
 	{ 0 },
 };

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# SIGKILL in the middle of create, start and delete: `delete --force` removes all there is, wherever it was.
+# SIGKILL in the middle of create, start and delete: `delete --force` removes all there is, wherever it was. At so many
+# system calls of each, evenly spread; CRASH_POINTS=9999 is at every one.
 
 bats_require_minimum_version 1.5.0
 load lib/common
@@ -9,9 +10,9 @@ load lib/oci
 setup_file() {
 	oci_setup_file
 	export KILL_AT=$BUILD/tests/kill_at
-	PROGRAM=$BIVALVE POINTS=40
+	PROGRAM=$BIVALVE POINTS=${CRASH_POINTS:-40}
 	if is_vm; then
-		PROGRAM=$BUILD/bivalve-vm POINTS=4
+		PROGRAM=$BUILD/bivalve-vm POINTS=${CRASH_POINTS:-4}
 	fi
 	export PROGRAM POINTS
 	sh_bundle "$BATS_FILE_TMPDIR/b" 'sleep 1000'

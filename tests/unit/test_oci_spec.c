@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
@@ -163,6 +162,8 @@ static const struct fact facts[] = {
 		"\"net_class\":1048577,\"net_priorities\":[{\"interface\":\"eth0\",\"priority\":5}]" },
 	{ .text = RES("\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3}}"),
 		"\"rdma\":[{\"device\":\"mlx5_1\",\"handles\":3,\"objects\":18446744073709551615}]" },
+	{ .text = PROC("\"execCPUAffinity\":{\"initial\":\"0-3\",\"final\":\"1,7\"}"),
+		"\"exec_cpus_initial\":\"0-3\",\"exec_cpus_final\":\"1,7\"" },
 	{ .text = RES("\"unified\":{\"memory.high\":\"1\"}"), "\"unified\":[{\"key\":\"memory.high\","
 		"\"value\":\"1\"}]" },
 	{ .text = RES("\"devices\":[{\"allow\":false},{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,"
@@ -418,10 +419,8 @@ static void test_refusals(void)
 static void test_large(void)
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 }, deep = { 0 };
-	struct timespec begin, end;
 	struct plan plan;
 	struct error err;
-	double ms;
 	int r;
 
 	strbuf_puts(&text, HEAD "," PROCESS ",\n\"mounts\":[");
@@ -429,12 +428,9 @@ static void test_large(void)
 		strbuf_printf(&text, "%s{\"destination\":\"/m%d\",\"type\":\"tmpfs\","
 		"\"source\":\"tmpfs\"}", i ? "," : "", i);
 	strbuf_puts(&text, "]}");
-	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
 	r = plan_of(text.text, NULL, false, &plan, &err);
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	ms = (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
-	ok(r < 0 && !strcmp(err.message, "config.json:2: mounts: 10000 entries: at most 4096") && ms < 1000,
-		"10000 mounts are refused in %.0f ms, naming mounts", ms);
+	ok(r < 0 && !strcmp(err.message, "config.json:2: mounts: 10000 entries: at most 4096"),
+		"10000 mounts are refused, naming mounts");
 	strbuf_puts(&deep, HEAD "," PROCESS ",\"x\":");
 	for (int i = 0; i < 100000; i++)
 		strbuf_puts(&deep, "[");
