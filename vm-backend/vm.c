@@ -46,6 +46,7 @@
 #include "vm-backend/engine.h"
 #include "vm-backend/shares.h"
 #include "vm-backend/template.h"
+#include "vm-backend/vm_children.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_limits.h"
 #include "vm-backend/vm_monitor.h"
@@ -469,6 +470,8 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = open_channels(in, &c, err);
 	if (r == 0 && plan->process.terminal)
 		r = open_terminal(plan, in, &c, err);
+	if (!in->detached)
+		vm_children_adopt();
 	if (r == 0)
 		r = open_changes(plan, in, err);
 	if (r == 0)
@@ -556,6 +559,7 @@ static int vm_delete(const struct instance *in, struct error *err)
 	int r2 = end_process(in->vmm_pid, in->vmm_pid_start, "the machine", r < 0 ? NULL : err);
 	struct cgroup_host host;
 
+	vm_children_await();
 	if (r == 0)
 		r = r2;
 	if (r < 0 || !in->cgroup)

@@ -48,6 +48,7 @@
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
 #include "vm-backend/vm_config.h"
+#include "vm-backend/vm_children.h"
 #include "vm-backend/vm_control.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
@@ -648,5 +649,6 @@ void vm_monitor_run(const struct vm_monitor_start *start)
 	if (m.log.fd >= 0)
 		vm_log_read(&m.log);
 	(void)vm_log_save(&m.log, m.dir_fd); /* a debugging aid */
+	vm_children_await();
 	_exit(m.exit_status);
 }

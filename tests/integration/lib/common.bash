@@ -66,7 +66,7 @@ nothing_left() {
 	[ -z "$left" ] || { echo "left in the run-time folder: $left" >&2; return 1; }
 	left=$(our_cgroups "$1")
 	[ -z "$left" ] || { echo "cgroups left: $left" >&2; return 1; }
-	left=$(pgrep -af -- "--name $1" || true)
+	left=$(pgrep -af -- "--name $1|$BIVALVE_RUN/$1" || true) # virtiofsd and QEMU name its folder
 	[ -z "$left" ] || { echo "processes left: $left" >&2; return 1; }
 }
 
