@@ -98,7 +98,12 @@ $(O)/tests/kill_at: tests/integration/lib/kill_at.c
 $(O)/tests/clock_echo: tests/integration/lib/clock_echo.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) -static -O2 -Wall -Wextra -o $@ $<
-VM_HELPERS := $(O)/tests/kill_at $(O)/tests/clock_echo $(O)/tests/vmboot $(O)/tests/hostile_guest
+# What an untrusted program tries (tests/containment/run): small and static, whatever else is built.
+PROBE_SRCS := $(wildcard tests/containment/probes/*.c)
+$(O)/tests/probes: $(PROBE_SRCS:%.c=$(O)/obj/%.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(if $(SANITIZE),,-static) $(LDFLAGS) -s -o $@ $^
+VM_HELPERS := $(O)/tests/probes $(O)/tests/kill_at $(O)/tests/clock_echo $(O)/tests/vmboot $(O)/tests/hostile_guest
 
 units: $(UNITS) $(VM_HELPERS)
 
@@ -166,6 +171,10 @@ bench-quick: packages-bench all
 	$(Q)mkdir -p $(O)/bench && BUILD=$(O) tests/prepare-store
 	$(Q)BIVALVE_STORE=$(abspath $(O))/test-store $(O)/bivalve bench startup memory cpu syscall --quick \
 		--json $(O)/bench/quick.json --html $(O)/bench/quick.html --md $(O)/bench/quick.md
+containment-matrix: packages-test all units
+	$(Q)BUILD=$(O) tests/prepare-store
+	$(Q)BUILD=$(O) tests/containment/run record
+	$(Q)BUILD=$(O) tests/containment/run document
 soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
 
@@ -199,6 +208,7 @@ help:
 	@echo "make check-guest-kernel   the tests of the VM shell with it"
 	@echo "make bench-guest-instructions   what a guest executes to the agent's first word"
 	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
+	@echo "make containment-matrix   what untrusted programs try, in both shells, into docs/containment.md (root)"
 	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
 	@echo "make check-layers check-headers check-format   quick gates on the source"
@@ -210,6 +220,6 @@ clean:
 
 .PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz packages-kernel check-layers \
 	check-headers check-format bench bench-vm bench-all bench-quick guest-kernel check-guest-kernel \
-	bench-guest-instructions soak install help clean
+	bench-guest-instructions containment-matrix soak install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
