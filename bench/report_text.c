@@ -88,6 +88,15 @@ static double largest_median(const struct bench_result *r, const struct bench_me
 	return largest;
 }
 
+static int name_width(const struct bench_result *r)
+{
+	size_t width = 9;
+
+	for (size_t i = 0; i < r->n_columns; i++)
+		width = strlen(r->columns[i]) > width ? strlen(r->columns[i]) : width;
+	return (int)width;
+}
+
 static void text_cell(const struct bench_result *r, const struct bench_metric *m, size_t column, double largest,
 		struct strbuf *to)
 {
@@ -97,7 +106,7 @@ static void text_cell(const struct bench_result *r, const struct bench_metric *m
 
 	if (!c->error && c->n == 0)
 		return; /* has no such thing: native has no agent */
-	strbuf_printf(to, "    %-12s ", r->columns[column]);
+	strbuf_printf(to, "    %-*s ", name_width(r), r->columns[column]);
 	if (!bench_cell_valid(c)) {
 		strbuf_printf(to, "error: %s\n", c->error);
 		return;

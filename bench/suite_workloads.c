@@ -84,6 +84,11 @@ static const struct work works[] = {
 	{ "jitter", "wake", NULL, 200, 2000, NULL, { { "timer late, median", "us", false },
 		{ "timer late, 99th percentile", "us", false }, { "timer late, most", "us", false } } },
 	{ "jitter", "gap", NULL, 200, 1000, NULL, { { "longest gap", "us", false } } },
+	{ "isolation", "getppid", NULL, 30, 100, NULL, { { "getppid", "ns", false } } },
+	{ "isolation", "read-write", NULL, 30, 100, NULL, { { "read and write", "ns a pair", false } } },
+	{ "isolation", "open-close", NULL, 30, 100, NULL, { { "open and close", "ns a pair", false } } },
+	{ "isolation", "stat", NULL, 30, 100, NULL, { { "stat", "ns", false } } },
+	{ "isolation", "fork-exec", NULL, 40, 200, NULL, { { "fork and exec", "us", false } } },
 	{ NULL, NULL, NULL, 0, 0, NULL, { { NULL, NULL, false } } },
 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,8 +68,7 @@ static int make_root(int dirfd, const char *program, size_t len, struct error *e
 	return r;
 }
 
-/* Runs one of our own programs to its end; what it prints is thrown away, its errors are not. */
-static int run_quietly(char **argv, const char *what, struct error *err)
+int bench_run_quietly(char **argv, const char *what, struct error *err)
 {
 	struct bench_stop stop = { .fd = -1 };
 	struct child child = { .pidfd = -1, .in = -1, .out = -1 };
@@ -89,7 +89,7 @@ static int import(const char *root, const char *name, struct error *err)
 	_cleanup_free_ char *dir = path_program_dir(), *program = xasprintf("%s/bivalve-image", dir ? dir : ".");
 	char *argv[] = { program, (char *)"import", (char *)root, (char *)name, NULL };
 
-	return run_quietly(argv, "import the image of the workloads", err);
+	return bench_run_quietly(argv, "import the image of the workloads", err);
 }
 
 int bench_make_template(const struct launch_options *o, struct error *err)
@@ -106,7 +106,7 @@ int bench_make_template(const struct launch_options *o, struct error *err)
 		argv[n++] = (char *)"--kernel";
 		argv[n++] = (char *)(uintptr_t)o->kernel;
 	}
-	return run_quietly(argv, "make a template", err);
+	return bench_run_quietly(argv, "make a template", err);
 }
 
 bool bench_have_templates(void)
@@ -239,6 +239,66 @@ static void launched_column(struct bench_column *k, const struct column_options 
 	k->data = xstrdup("/data");
 	k->layer = xstrdup("/tmp");
 	k->report = "-";
+}
+
+/* What stands between a workload and the kernel, one wall at a time. The rest of the policy is the same. */
+struct wall {
+	const char *name, *keys;
+	bool audit;
+};
+static const struct wall walls[] = {
+	{ "none", "\"seccomp\": false, \"landlock\": false", false },
+	{ "seccomp", "\"landlock\": false", false },
+	{ "landlock",
+		"\"seccomp\": false, \"landlock\": { \"read\": [\"/\"], \"write\": [\"/\"], \"execute\": [\"/\"] }",
+		false },
+	{ "audit", "\"landlock\": false", true },
+};
+
+static int wall_column(struct bench_context *c, enum bench_kind kind, const struct wall *wall,
+	const struct column_options *o, const char *image, struct error *err)
+{
+	struct bench_column k = { .name = xasprintf("%s, %s", kind_names[kind], wall->name), .kind = kind };
+	_cleanup_free_ char *policy = xasprintf("%s/%s.json", o->data, wall->name),
+			    *audit = xasprintf("%s/audit", o->data);
+	_cleanup_free_ char *base =
+		o->policy && strchr(o->policy, '/') ? realpath(o->policy, NULL) : xstrdup(o->policy);
+	_cleanup_free_ char *text = xasprintf("{ \"version\": 1, \"extends\": \"%s\", %s }\n", base ? base : "default",
+			wall->keys);
+	struct column_options own = *o;
+	struct launch_options launch = { .policy = policy, .engine = o->engine, .kernel = o->kernel, .image = image };
+	struct error why = { 0 };
+	int r = file_write_atomic(AT_FDCWD, policy, text, strlen(text), 0644, err);
+
+	own.policy = policy;
+	launched_column(&k, &own, image);
+	if (wall->audit)
+		push_option(&k.before, "--audit", audit);
+	launch.command = (char *[]){ k.helper, (char *)"true", NULL };
+	if (r == 0 && bench_try(c, &launch, kind, &why) < 0)
+		k.error = xstrdup(why.message);
+	strv_push(&k.command, xstrdup(k.helper));
+	strv_push(&k.command, xstrdup("true"));
+	c->columns[c->n_columns++] = k;
+	return r;
+}
+
+int bench_make_walls(struct bench_context *c, const struct column_options *o, const char *image, struct error *err)
+{
+	enum bench_kind kinds[BENCH_MAX_COLUMNS];
+	int n = bench_parse_backends(o->backends, kinds, err), r = 0;
+
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; r == 0 && k < ARRAY_LEN(walls); k++) {
+			if (kinds[i] == BENCH_NATIVE)
+				break; /* has none */
+			if (c->n_columns == BENCH_MAX_COLUMNS)
+				return error_set(err, EINVAL, "isolation: too many backends");
+			r = wall_column(c, kinds[i], &walls[k], o, image, err);
+		}
+	if (n >= 0 && r == 0 && c->n_columns == 0)
+		return error_set(err, EINVAL, "isolation: --backends: expected container or vm");
+	return n < 0 ? n : r;
 }
 
 static void add_column(struct bench_context *c, enum bench_kind kind, const struct column_options *o,

@@ -29,6 +29,13 @@ int bench_make_image(const char *helper, char **ret_name, struct error *err);
 int bench_make_columns(struct bench_context *c, const struct column_options *o, const char *helper, const char *image,
 		struct error *err);
 
+/*
+ * The columns of `isolation`: for each backend the same policy with no wall, and with one at a time. The policies are
+ * files in o->data. Returns 0 or -errno.
+ */
+int bench_make_walls(struct bench_context *c, const struct column_options *o, const char *image, struct error *err);
+/* Runs one of our own programs to its end; what it prints is thrown away, its errors are not. Returns 0 or -errno. */
+int bench_run_quietly(char **argv, const char *what, struct error *err);
 /* Boots a template for the image of o, unless there is one. Returns 0 or -errno. */
 int bench_make_template(const struct launch_options *o, struct error *err);
 bool bench_have_templates(void); /* of any image */

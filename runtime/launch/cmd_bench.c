@@ -16,6 +16,7 @@
 #include "runtime/base/path.h"
 #include "runtime/launch/bench_columns.h"
 #include "runtime/launch/bench_output.h"
+#include "runtime/launch/bench_peers.h"
 #include "runtime/launch/commands.h"
 
 enum { MAX_SUITES = 20, EXIT_WORSE = 1 };
@@ -26,7 +27,7 @@ struct bench_options {
 	struct column_options columns;
 	struct bench_output output;
 	const char *dir;
-	bool quick, list;
+	bool quick, list, peers;
 	uint64_t runs, warmup, seed;
 	const struct bench_suite *suites[MAX_SUITES + 1];
 	size_t n_suites;
@@ -47,14 +48,23 @@ static int add_suite(struct bench_options *o, const char *name, struct error *er
 	return 0;
 }
 
+static bool is_isolation(const struct bench_suite *s)
+{
+	return !strcmp(s->name, "isolation");
+}
+
 static int add_word(struct bench_options *o, const char *word, struct error *err)
 {
 	int r = 0;
 
+	if (!strcmp(word, "peers")) {
+		o->peers = true;
+		return add_suite(o, "startup", err);
+	}
 	if (strcmp(word, "all"))
 		return add_suite(o, word, err);
 	for (const struct bench_suite *s = bench_suites; r == 0 && s->name; s++)
-		r = add_suite(o, s->name, err);
+		r = is_isolation(s) ? 0 : add_suite(o, s->name, err);
 	return r;
 }
 
@@ -72,10 +82,11 @@ static int parse_count(const char *text, void *target, struct error *err)
 static void print_usage(const struct option_row *rows)
 {
 	printf("Usage: bivalve bench [OPTIONS] [SUITE…]\n"
+	       "       bivalve bench peers [OPTIONS]      startup beside crun, runc and bwrap, where installed\n"
 	       "       bivalve bench diff [--fail-if '>5%%'] A.json B.json\n"
 	       "       bivalve bench show [--md FILE] [--csv FILE] [--html FILE] A.json\n\n"
 	       "Measures the same program natively, in a container and in a microVM, in turn, and says what differs.\n"
-	       "Without a suite: startup memory cpu mem syscall process. `all`: every one of\n");
+	       "Without a suite: startup memory cpu mem syscall process. `all`: all but isolation\n");
 	for (const struct bench_suite *s = bench_suites; s->name; s++)
 		printf("  %-10s %s\n", s->name, s->summary);
 	printf("\nExit status: 0; 1 a cell is an error; 130 interrupted, the samples so far are reported; 125 "
@@ -122,6 +133,15 @@ static int parse(struct bench_options *o, int argc, char **argv, struct error *e
 	}
 	for (size_t i = 0; o->n_suites == 0 && !o->list && usual_suites[i]; i++)
 		(void)add_suite(o, usual_suites[i], err); /* they exist */
+	if (o->peers && (o->n_suites > 1 || o->columns.backends || o->columns.engine || o->columns.policy))
+		return error_set(err, EINVAL, "bench peers is start-up by columns of its own: it takes no other suite, "
+				"--backends, --engine or --policy");
+	for (size_t i = 0; o->n_suites > 1 && i < o->n_suites; i++)
+		if (is_isolation(o->suites[i]))
+			return error_set(
+				err, EINVAL, "bench isolation has columns of its own (a wall each): run it alone");
+	if (!o->columns.backends && o->n_suites == 1 && is_isolation(o->suites[0]))
+		o->columns.backends = "container,vm";
 	if (!o->columns.backends)
 		o->columns.backends = bench_have_templates() ? "native,container,vm,vm-warm" : "native,container,vm";
 	return bench_output_check(&o->output, err);
@@ -164,8 +184,11 @@ static int run(struct bench_options *o, struct bench_context *c, struct error *e
 	if (r == 0)
 		r = bench_make_image(helper, &image, err);
 	o->columns.data = data;
-	if (r == 0)
-		r = bench_make_columns(c, &o->columns, helper, image, err);
+	if (r == 0 && o->peers)
+		r = bench_make_peers(c, helper, image, data, err);
+	else if (r == 0)
+		r = is_isolation(o->suites[0]) ? bench_make_walls(c, &o->columns, image, err)
+			: bench_make_columns(c, &o->columns, helper, image, err);
 	if (r < 0)
 		return r;
 	c->quick = o->quick;

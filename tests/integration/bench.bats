@@ -83,6 +83,27 @@ nothing_of_bench_left() {
 	jq -e '[.metrics[0].cells[] | select(.error != null and (.samples | length) == 0)] | length == 2' <<< "$output" > /dev/null
 }
 
+@test "bench peers runs the others on the same bundle; who is not there says so" {
+	[ "$(id -u)" = 0 ] || need root "peers need root"
+	command -v crun bwrap > /dev/null || need crun "crun and bwrap are not installed"
+	run --separate-stderr "$BIVALVE" bench peers --runs 2 --warmup 0 --json -
+	echo "$stderr"
+	for peer in container "bivalve run" crun bwrap; do
+		jq -e --arg peer "$peer" '.metrics[0].cells[] | select(.column == $peer) | .error == null and (.samples | length) == 2' \
+			<<< "$output" > /dev/null || { echo "$peer"; false; }
+	done
+	jq -e '.metrics[0].cells[] | select(.column == "firecracker") | .error != null' <<< "$output" > /dev/null
+}
+
+@test "bench isolation puts one wall at a time against none" {
+	"$BIVALVE" bench isolation --runs 6 --backends container --json - > "$BATS_TEST_TMPDIR/r.json"
+	[ "$(jq -c '[.columns[].name]' "$BATS_TEST_TMPDIR/r.json")" = \
+		'["container, none","container, seccomp","container, landlock","container, audit"]' ]
+	[ "$(jq '[.metrics[].cells[] | select((.samples | length) == 6)] | length' "$BATS_TEST_TMPDIR/r.json")" = 20 ]
+	run "$BIVALVE" bench isolation cpu
+	[ "$status" -eq 125 ]
+}
+
 @test "interrupted, it leaves nothing running and keeps the samples so far" {
 	local first="" now
 	BIVALVE_REAL_BENCH=$(realpath "$BUILD/bivalve-bench")

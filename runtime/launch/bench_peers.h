@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_LAUNCH_BENCH_PEERS_H
+#define BIVALVE_LAUNCH_BENCH_PEERS_H
+
+#include "bench/run.h"
+
+/*
+ * The columns of `bench peers`: what else makes a container of the same root file system and the same program, beside
+ * ours. All runtimes of OCI get one bundle with one config.json; all run in a mount namespace of ours with a tmpfs on
+ * /run and, on a hybrid host, without the unified hierarchy, which some of them refuse. Each that is not installed or
+ * does not run says so in its cells. Needs root. dir: a folder for the bundle. Returns 0 or -errno.
+ */
+int bench_make_peers(
+	struct bench_context *c, const char *helper, const char *image, const char *dir, struct error *err);
+
+#endif
