@@ -177,6 +177,8 @@ containment-matrix: packages-test all units
 	$(Q)BUILD=$(O) tests/containment/run document
 soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
+soak-snapshot: packages-test all
+	$(Q)BUILD=$(O) tests/soak-snapshot
 
 # The guest kernel that is made for microVMs. Built once for each version of its source and its configuration.
 guest-kernel: packages-kernel
@@ -209,6 +211,7 @@ help:
 	@echo "make bench-guest-instructions   what a guest executes to the agent's first word"
 	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
 	@echo "make containment-matrix   what untrusted programs try, in both shells, into docs/containment.md (root)"
+	@echo "make soak-snapshot   1000 times save and restore of one microVM that checks its own memory"
 	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
 	@echo "make check-layers check-headers check-format   quick gates on the source"
@@ -220,6 +223,6 @@ clean:
 
 .PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz packages-kernel check-layers \
 	check-headers check-format bench bench-vm bench-all bench-quick guest-kernel check-guest-kernel \
-	bench-guest-instructions containment-matrix soak install help clean
+	bench-guest-instructions containment-matrix soak soak-snapshot install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

@@ -267,11 +267,34 @@ static int on_renewed(struct agent_host *h, const struct agent_frame *frame, str
 		return error_set(err, EPROTO, "agent channel: RENEWED out of turn or of version %u, not %d",
 				renewed.version, AGENT_VERSION);
 	h->renewing = false;
+	if (h->ready) /* it was saved and goes on */
+		return 0;
 	h->clock_error_ns = clock_now_ns() - h->renew_sent_ns;
 	h->uptime_ns = renewed.uptime_ns;
+	/* The first of them is about the streams; those that follow find them in use. */
+	if (h->attach && renewed.running == 1 && !h->workload.isolated)
+		r = agent_session_attach(&h->workload, renewed.input_used, renewed.ended, err);
+	if (r < 0)
+		return r;
+	h->started = h->workload.isolated; /* it may speak from now on */
 	if (h->clock_error_ns > CLOCK_ROUND_NS && h->renewals < MAX_RENEWALS)
 		return send_renew(h, NULL, true, err);
+	if (h->workload.isolated != (renewed.running == 1) || h->attach != h->workload.isolated)
+		return error_set(err, EPROTO, h->attach ? "agent channel: the saved machine's workload does not run"
+				: "agent channel: the template has a workload");
 	h->ready = true;
+	return 0;
+}
+
+static int on_quiesced(struct agent_host *h, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_quiesced answer;
+	int r = agent_frame_get(frame, &answer, sizeof answer, err);
+
+	if (r < 0 || !h->channel.held)
+		return r < 0 ? r : error_set(err, EPROTO, "agent channel: QUIESCED out of turn");
+	h->quiesced = true;
+	h->quiesce_code = answer.code < 0 || answer.code >= 4096 ? EPROTO : answer.code;
 	return 0;
 }
 
@@ -406,6 +429,7 @@ static const struct {
 } handlers[AGENT_KIND_COUNT] = {
 	[AGENT_HELLO] = { .whole = on_hello },
 	[AGENT_RENEWED] = { .whole = on_renewed },
+	[AGENT_QUIESCED] = { .whole = on_quiesced },
 	[AGENT_MILESTONE] = { .whole = on_milestone },
 	[AGENT_REPLY] = { .whole = on_reply },
 	[AGENT_WATCHED] = { .whole = on_watched },
@@ -490,6 +514,47 @@ int agent_host_step(struct agent_host *h, const struct pollfd fds[AGENT_HOST_WAT
 			agent_channel_flush(&h->channel, NULL) < 0)
 		h->lost = true;
 	return r;
+}
+
+/* Waits for the channel alone; streams stand still. 1: something happened. */
+static int wait_channel(struct agent_host *h, uint64_t end, struct error *err)
+{
+	struct pollfd fds[AGENT_HOST_WATCHES];
+	uint64_t now = clock_now_ns();
+
+	if (h->lost || h->workload.over || now >= end)
+		return error_set(err, now >= end ? ETIMEDOUT : ESRCH, "the guest does not hold still");
+	agent_host_watch(h, fds);
+	for (unsigned i = WATCH_SESSIONS; i < AGENT_HOST_WATCHES; i++)
+		fds[i] = (struct pollfd){ .fd = -1 };
+	if (h->channel.held)
+		fds[WATCH_CHANNEL].events = POLLIN;
+	(void)poll(fds, 1, (int)((end - now) / 1000000 + 1)); /* whatever it says is looked at */
+	return agent_host_step(h, fds, err);
+}
+
+int agent_host_hold(struct agent_host *h, uint64_t timeout_ns, struct error *err)
+{
+	uint64_t end = clock_now_ns() + timeout_ns;
+	int r = send_now(h, AGENT_QUIESCE, 0, NULL, 0, err);
+
+	h->quiesced = false;
+	while (r == 0 && agent_channel_pending(&h->channel))
+		r = wait_channel(h, end, err);
+	h->channel.held = true;
+	while (r == 0 && !h->quiesced)
+		r = wait_channel(h, end, err);
+	if (r == 0 && h->quiesce_code)
+		r = error_set(err, h->quiesce_code, h->quiesce_code == EBUSY
+				? "processes are executed beside the workload; end them first"
+				: "the workload has ended");
+	return r;
+}
+
+int agent_host_go_on(struct agent_host *h, struct error *err)
+{
+	h->channel.held = false;
+	return send_renew(h, NULL, true, err);
 }
 
 bool agent_host_drained(const struct agent_host *h)

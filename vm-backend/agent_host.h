@@ -33,6 +33,9 @@ struct agent_host {
 	int own_fds;             /* /proc/self/fd of the host, whatever the root becomes; -1: none */
 	bool lost;               /* the channel has ended */
 	bool ready;              /* HELLO has come; of a machine that goes on from a saved state, the last RENEWED */
+	bool attach;             /* set beforehand: the machine's workload runs already */
+	bool quiesced;           /* QUIESCED has come, … */
+	int quiesce_code;        /* … with this */
 	bool renewing;           /* RENEW was sent: RENEWED is owed */
 	unsigned renewals;
 	uint64_t renew_sent_ns;
@@ -52,6 +55,13 @@ void agent_host_release(struct agent_host *h);
  * name of its own. It is ready once it has said that it took them, and its clock is right.
  */
 int agent_host_renew(struct agent_host *h, const char *hostname, struct error *err);
+/*
+ * Before the machine is saved: waits until nothing is under way between us and the guest, and lets nothing leave.
+ * -EBUSY: processes are executed beside the workload. agent_host_go_on in any case, after the machine has been let go
+ * on.
+ */
+int agent_host_hold(struct agent_host *h, uint64_t timeout_ns, struct error *err);
+int agent_host_go_on(struct agent_host *h, struct error *err);
 /* Sends the plan, without what only this host can use. Once, and only when ready. detached: nobody will hear of a
  * program that is not there after ISOLATED. */
 int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err);

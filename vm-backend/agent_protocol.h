@@ -37,7 +37,13 @@
  *   guest → host  REPLY      struct agent_reply and a piece of the answer
  *   host → guest  RENEW      struct agent_renew, then a host name: this is a copy of a machine that was saved
  *   guest → host  RENEWED    struct agent_renewed: that was done; stands for the HELLO which the copy's original sent
+ *   host → guest  QUIESCE    send nothing more; the host sends nothing either, until RENEW
+ *   guest → host  QUIESCED   struct agent_quiesced: the last frame, unless it refuses
  *   host → guest  SHUTDOWN   power off now
+ *
+ * A machine may be saved when nothing is under way in either direction: after QUIESCED. The one that was saved hears
+ * RENEW for its clock and goes on. A copy of it has another host: the windows of the workload's outputs begin anew,
+ * that of its input has used what RENEWED says.
  *
  * A machine that goes on from a saved state hears nothing before RENEW; until then nothing of the workload's may run.
  * Later ones only set the clock: the host repeats it until the way there and back was short.
@@ -61,7 +67,7 @@ enum {
 enum agent_kind {
 	AGENT_HELLO = 1, AGENT_START, AGENT_PLAN, AGENT_MILESTONE, AGENT_DATA, AGENT_EOF, AGENT_CREDIT, AGENT_CLOSED,
 	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_ISOLATED, AGENT_GO, AGENT_REQUEST,
-	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_WATCHED, AGENT_KIND_COUNT,
+	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_QUIESCE, AGENT_QUIESCED, AGENT_WATCHED, AGENT_KIND_COUNT,
 };
 
 /* What a REQUEST is about, and the text it and its answer have. */
@@ -95,8 +101,15 @@ struct agent_renew {         /* then the host name, at most AGENT_MAX_HOSTNAME b
 
 struct agent_renewed {
 	uint32_t version;
-	uint32_t pad;
+	uint32_t running;        /* 1: the workload runs */
+	uint32_t input_used;     /* bytes of its input's window; then bits by stream: which have ended */
+	uint32_t ended;
 	uint64_t uptime_ns;      /* as in struct agent_hello: it goes on from where the machine was saved */
+};
+
+struct agent_quiesced {
+	int32_t code;            /* an errno value: why not */
+	uint32_t pad;
 };
 
 struct agent_start {
@@ -136,6 +149,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as th
 _Static_assert(sizeof(struct agent_header) == 8 && sizeof(struct agent_hello) == 16 &&
 		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 48 &&
 		sizeof(struct agent_request) == 8 && sizeof(struct agent_renew) == 80 &&
-		sizeof(struct agent_renewed) == 16 && sizeof(struct agent_reply) == 16, "no hidden padding");
+		sizeof(struct agent_renewed) == 24 && sizeof(struct agent_quiesced) == 8 &&
+		sizeof(struct agent_reply) == 16, "no hidden padding");
 
 #endif

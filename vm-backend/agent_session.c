@@ -113,6 +113,19 @@ static void settle_sink(struct agent_session *s, struct agent_sink *sink)
 		close_stdio(s, sink->stream);
 }
 
+int agent_session_attach(struct agent_session *s, uint32_t input_used, uint32_t ended, struct error *err)
+{
+	if (input_used > AGENT_WINDOW || ended >> AGENT_STREAM_COUNT)
+		return error_set(err, EPROTO, "agent channel: streams in a state that cannot be");
+	s->isolated = s->running = true;
+	s->input.credit = AGENT_WINDOW - input_used;
+	s->output.ended = ended >> AGENT_STDOUT & 1;
+	s->errors.ended = ended >> AGENT_STDERR & 1;
+	if (ended >> AGENT_STDIN & 1)
+		s->input.fd = -1;
+	return 0;
+}
+
 int agent_session_data(struct agent_session *s, struct agent_channel *c, const struct agent_frame *frame,
 		struct error *err)
 {

@@ -39,6 +39,12 @@ void agent_session_init(struct agent_session *s, uint16_t number, const int stdi
 void agent_session_want_changes(struct agent_session *s, int fd, uint64_t max);
 void agent_session_release(struct agent_session *s);
 
+/*
+ * It runs in a machine that went on from a saved state: this much of its input's window is in use, and these streams
+ * have ended (bits by enum agent_stream). -EPROTO: that cannot be.
+ */
+int agent_session_attach(struct agent_session *s, uint32_t input_used, uint32_t ended, struct error *err);
+
 /* Frames of the guest. -EPROTO: the guest breaks the protocol. */
 int agent_session_data(struct agent_session *s, struct agent_channel *c, const struct agent_frame *frame,
 		struct error *err); /* DATA and EOF */

@@ -167,7 +167,7 @@ int agent_channel_send_start(struct agent_channel *c, uint16_t session, bool det
 
 int agent_channel_flush(struct agent_channel *c, struct error *err)
 {
-	while (c->out_start < c->out_end) {
+	while (c->out_start < c->out_end && !c->held) {
 		ssize_t n = write(c->fd, c->out + c->out_start, c->out_end - c->out_start);
 
 		if (n < 0 && errno == EINTR)

@@ -23,6 +23,7 @@ struct agent_channel {
 	uint8_t *in, *out;
 	size_t in_start, in_end;
 	size_t out_start, out_end, out_size;
+	bool held;               /* nothing leaves for now */
 };
 
 struct agent_frame {

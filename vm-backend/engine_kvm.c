@@ -35,6 +35,7 @@
 #include "vm-backend/boot.h"
 #include "vm-backend/jail.h"
 #include "vm-backend/machine.h"
+#include "vm-backend/snapshot.h"
 #include "vm-backend/threads.h"
 
 #define DRAIN_NS      UINT64_C(5000000000)      /* for the agent to take what the guest left */
@@ -73,6 +74,19 @@ static void __attribute__((noreturn)) machine_serve(struct machine *machine)
 	_exit(machine->stop_error.code ? 1 : 0);
 }
 
+static int map_memory(struct machine *machine, struct error *err)
+{
+	const struct vm_config *config = machine->config;
+	const char *path = config->restore ? config->restore->ram_path : NULL;
+	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+
+	if (!path)
+		return vm_memory_map(&machine->memory, config->memory_bytes, err);
+	if (fd < 0)
+		return error_sys(err, "%s", path);
+	return vm_memory_map_file(&machine->memory, config->memory_bytes, fd, err);
+}
+
 static int machine_init(struct machine *machine, struct error *err)
 {
 	int r;
@@ -97,7 +111,7 @@ static int machine_init(struct machine *machine, struct error *err)
 	r = arch_vm_init(machine, err);
 	if (r < 0)
 		return r;
-	r = vm_memory_map(&machine->memory, machine->config->memory_bytes, err);
+	r = map_memory(machine, err);
 	return r < 0 ? r : vm_memory_plug(&machine->memory, machine->vm_fd, err);
 }
 
@@ -117,6 +131,11 @@ static uint64_t max_file_bytes(const struct machine *machine)
 	return max;
 }
 
+/* The signal does all there is to do: KVM_RUN returns. */
+static void leave_guest(int signo)
+{
+}
+
 /* A process of its own: no handlers, no terminal, a name, and dead when its parent is. */
 static int become_vmm(const struct vm_config *config, pid_t parent, struct error *err)
 {
@@ -132,6 +151,7 @@ static int become_vmm(const struct vm_config *config, pid_t parent, struct error
 		(void)signal(signo, SIG_DFL); /* fails for those that have no handler anyway */
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN); /* valid numbers: cannot fail */
+	(void)sigaction(VCPU_SIGNAL, &(struct sigaction){ .sa_handler = leave_guest }, NULL); /* likewise */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* likewise */
 	(void)setsid(); /* fails only for a session's leader, which has none to leave */
@@ -140,11 +160,37 @@ static int become_vmm(const struct vm_config *config, pid_t parent, struct error
 	return 0;
 }
 
+static int prepare_saving(struct machine *machine, int control, struct error *err)
+{
+	int r = arch_state_prepare(machine, err);
+
+	return r < 0 ? r : snapshot_attach(machine, control, err);
+}
+
+/* In the jail, but before its filter: that has no request that changes a vCPU. */
+static int go_on_from(struct machine *machine, const struct vm_restore *restore, struct error *err)
+{
+	const struct snapshot_machine wanted = { SNAPSHOT_VERSION, machine->config->vcpus,
+		(uint32_t)machine->devices.n_windows, 0, machine->memory.bytes };
+	struct snapshot saved;
+	int r = snapshot_read(restore->state_fd, restore->state_bytes, &wanted,
+			restore->ram_path ? NULL : &machine->memory, &saved, err);
+
+	if (r < 0)
+		return r;
+	r = snapshot_restore(machine, &saved, err);
+	snapshot_release(&saved);
+	(void)close(restore->state_fd); /* read only */
+	return r;
+}
+
 /* The order of steps, from fork to the first instruction of the guest. Does not return unless it fails. */
 static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, struct error *err)
 {
-	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd };
-	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, config->n_shares > 0 };
+	const int control = config->control ? config->control[1] : -1;
+	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control,
+		config->restore ? config->restore->state_fd : -1 };
+	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->n_shares > 0 };
 	struct jail_shares shares = { config->shares, config->n_shares, -1, -1 };
 	const struct error fine = { 0 };
 	struct machine *machine = xcalloc(1, sizeof *machine);
@@ -157,10 +203,12 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 		r = machine_init(machine, err);
 	if (r >= 0)
 		r = devices_init(machine, err);
-	if (r >= 0)
+	if (r >= 0 && !config->restore)
 		r = boot_load(machine, err);
 	if (r >= 0)
 		r = vcpus_init(machine, err);
+	if (r >= 0 && control >= 0)
+		r = prepare_saving(machine, control, err);
 	if (r >= 0) {
 		(void)close(machine->kvm_fd); /* makes VMs; this one is made */
 		r = jail_enter(parent, max_file_bytes(machine), config->n_shares ? &shares : NULL, err);
@@ -169,6 +217,8 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 		r = devices_start(machine, shares.root_fd, shares.proc_fd, err);
 	if (r >= 0)
 		r = vcpus_start(machine, err);
+	if (r >= 0 && config->restore)
+		r = go_on_from(machine, config->restore, err);
 	if (r >= 0) {
 		threads_settle();
 		r = jail_lock(&fds, err);
@@ -265,4 +315,19 @@ static int kvm_probe(char *reason, size_t size)
 	return arch_probe(kvm, reason, size);
 }
 
-const struct vm_engine engine_kvm = { .name = "kvm", .probe = kvm_probe, .spawn = kvm_spawn };
+/* Another state version is another engine to a saved machine; one of the same version goes on on any build. */
+static char *kvm_identity(struct error *err)
+{
+	_cleanup_free_ char *cpu = arch_cpu_identity();
+
+	return xasprintf("state %d, %s", SNAPSHOT_VERSION, cpu);
+}
+
+const struct vm_engine engine_kvm = {
+	.name = "kvm",
+	.probe = kvm_probe,
+	.spawn = kvm_spawn,
+	.save = snapshot_save,
+	.resume = snapshot_resume,
+	.identity = kvm_identity,
+};

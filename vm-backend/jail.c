@@ -58,6 +58,7 @@
 #include "vm-backend/fs/fs_server.h"
 #include "vm-backend/jail.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/vcpu.h"
 
 enum {
 	JAIL_ID = 0x6b760000,           /* uid and gid; beyond what systems and containers hand out */
@@ -325,7 +326,7 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
  * request.
  */
 enum { ANY = -1 };
-enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD };
+enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD, CONTROL_FD };
 static const struct allowed {
 	unsigned nr;
 	int argument;           /* which, or ANY */
@@ -348,6 +349,9 @@ static const struct allowed {
 	{ SYS_clock_gettime, ANY, 0, NO_FD, "event times and the CMOS clock, where the vDSO has no clock" },
 	{ SYS_sendto, 0, 0, EVENT_FD, "milestones and errors to the supervisor" },
 	{ SYS_close, 0, 0, SYNC_FD, "the pipe that tells the launcher that all is set up" },
+	{ SYS_recvfrom, 0, 0, CONTROL_FD, "being asked to be saved" },
+	{ SYS_tgkill, 2, VCPU_SIGNAL, NO_FD, "to be saved, vCPUs come out of the guest" },
+	{ SYS_rt_sigreturn, ANY, 0, NO_FD, "as above" },
 	{ SYS_exit_group, ANY, 0, NO_FD, "the end" },
 #ifdef __SANITIZE_ADDRESS__
 	{ SYS_sigaltstack, ANY, 0, NO_FD, "the sanitizer, before a function that does not return" },
@@ -393,41 +397,29 @@ static const struct allowed allowed_for_shares[] = {
 	{ SYS_munmap, ANY, 0, NO_FD, "as above" },
 };
 
-enum { FILTER_MAX = 4 + 4 * (ARRAY_LEN(allowed) + ARRAY_LEN(allowed_for_shares)) + 1 };
+enum {
+	STATE_IOCTLS = 16,      /* at most so many: arch_state_ioctls */
+	FILTER_MAX = 4 + 5 * (ARRAY_LEN(allowed) + ARRAY_LEN(allowed_for_shares) + STATE_IOCTLS) + 1,
+};
 
-/* A call that the other table allows whatever its arguments are: here it would be judged by them first. */
-static bool is_free_for_shares(const struct allowed *row)
-{
-	for (size_t i = 0; i < ARRAY_LEN(allowed_for_shares); i++)
-		if (row != &allowed_for_shares[i] && row->nr == allowed_for_shares[i].nr)
-			return true;
-	return false;
-}
-
-/* Appends rows; the jumps to the end are patched later. */
-static size_t filter_rows(struct sock_filter *filter, size_t n, const struct allowed *rows, size_t n_rows,
-		const struct jail_fds *fds)
+/* One row: what does not match goes on to the next, with the call's number loaded again. */
+static size_t filter_row(struct sock_filter *filter, size_t n, const struct allowed *a, const struct jail_fds *fds)
 {
 	const uint32_t numbers[] = { [AGENT_FD] = (uint32_t)fds->agent_fd, [EVENT_FD] = (uint32_t)fds->event_fd,
-		[SYNC_FD] = (uint32_t)fds->sync_fd };
+		[SYNC_FD] = (uint32_t)fds->sync_fd, [CONTROL_FD] = (uint32_t)fds->control_fd };
+	uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
+	uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
+	bool any = a->argument == ANY;
 
-	for (size_t i = 0; i < n_rows; i++) {
-		const struct allowed *a = &rows[i];
-		uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
-		uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
-
-		if (fds->shares && is_free_for_shares(a))
-			continue;
-		if (a->argument == ANY) {
-			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 1);
-		} else {
-			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, 3);
-			filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
-			filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0,
-					(uint8_t)0 /* patched below: to the end */);
-		}
-		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, any ? 1 : 4);
+	if (!any) {
+		filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
+		filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
 	}
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	if (!any)
+		filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+				offsetof(struct seccomp_data, nr));
 	return n;
 }
 
@@ -442,13 +434,15 @@ static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *
 	size_t n = ARRAY_LEN(head);
 
 	memcpy(filter, head, sizeof head);
-	n = filter_rows(filter, n, allowed, ARRAY_LEN(allowed), fds);
-	if (fds->shares)
-		n = filter_rows(filter, n, allowed_for_shares, ARRAY_LEN(allowed_for_shares), fds);
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+		if (allowed[i].fd != CONTROL_FD || fds->control_fd >= 0)
+			n = filter_row(filter, n, &allowed[i], fds);
+	for (size_t i = 0; i < ARRAY_LEN(allowed_for_shares) && fds->shares; i++)
+		n = filter_row(filter, n, &allowed_for_shares[i], fds);
+	for (size_t i = 0; i < STATE_IOCTLS && arch_state_ioctls[i] && fds->control_fd >= 0; i++) /* being saved */
+		n = filter_row(filter, n, &(struct allowed){ SYS_ioctl, 1, (uint32_t)arch_state_ioctls[i], NO_FD,
+				NULL }, fds);
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	for (size_t i = ARRAY_LEN(head); i + 1 < n; i++)
-		if (filter[i].code == (BPF_LD | BPF_W | BPF_ABS))
-			filter[i + 1].jf = (uint8_t)(n - 1 - (i + 2)); /* at most 4 * rows, fits */
 	return n;
 }
 
@@ -457,7 +451,6 @@ int jail_lock(const struct jail_fds *fds, struct error *err)
 	struct sock_filter filter[FILTER_MAX];
 	struct sock_fprog program = { .filter = filter };
 
-	_Static_assert(FILTER_MAX < 256, "jumps are 8 bits wide");
 	program.len = (unsigned short)filter_compile(filter, fds);
 	/* The threads exist already: the filter must reach them too. A return > 0 names one that it did not reach. */
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)

@@ -38,6 +38,7 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
 /* Takes all system calls but those of a running VMM, from every thread. The descriptors are the only ones so used. */
 struct jail_fds {
 	int agent_fd, event_fd, sync_fd;
+	int control_fd;         /* to be saved by; -1: none */
 	bool shares;            /* host directories are served */
 };
 int jail_lock(const struct jail_fds *fds, struct error *err);

@@ -23,6 +23,9 @@ struct machine {
 	struct devices devices;
 	struct arch_entry entry;        /* where the first vCPU starts */
 	struct vcpu vcpus[VM_MAX_VCPUS];
+	struct arch_msr_list *msrs;     /* what saving reads */
+	uint32_t pausing, parked;       /* atomic: vCPUs are to stand still; how many do */
+	struct io_source control;       /* saving is asked for here */
 	struct io_loop loop;            /* the main thread's */
 	struct io_source stop;          /* kicked by machine_stop */
 	int stop_claimed;               /* atomic: who stops first decides how */

@@ -7,19 +7,58 @@
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/memory.h"
 
-int vm_memory_map(struct vm_memory *memory, uint64_t bytes, struct error *err)
+static int check_bytes(uint64_t bytes, struct error *err)
 {
-	uint64_t low = bytes < ARCH_HOLE_START ? bytes : ARCH_HOLE_START;
-	uint8_t *map, *aligned;
-	size_t head;
-
 	if (bytes % VM_HUGE_PAGE || bytes < VM_MEMORY_MIN || bytes > VM_MEMORY_MAX)
 		return error_set(err, EINVAL, "memory: %llu bytes: not a multiple of 2 MiB between 32 MiB and 64 GiB",
 				(unsigned long long)bytes);
+	return 0;
+}
+
+/* Divides a mapping at the hole. */
+static void lay_out(struct vm_memory *memory, uint8_t *map, uint64_t bytes)
+{
+	uint64_t low = bytes < ARCH_HOLE_START ? bytes : ARCH_HOLE_START;
+
+	*memory = (struct vm_memory){ .map = map, .bytes = bytes, .n_regions = 1 };
+	memory->regions[0] = (struct vm_memory_region){ 0, low, map };
+	if (bytes > low) {
+		memory->regions[1] = (struct vm_memory_region){ ARCH_HOLE_END, bytes - low, map + low };
+		memory->n_regions = 2;
+	}
+}
+
+int vm_memory_map_file(struct vm_memory *memory, uint64_t bytes, int fd, struct error *err)
+{
+	struct stat st;
+	uint8_t *map;
+	int r = check_bytes(bytes, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != bytes)
+		return error_set(err, EINVAL, "memory: the saved one has not %llu bytes", (unsigned long long)bytes);
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return error_sys(err, "memory: cannot map %llu MiB of the saved one", (unsigned long long)bytes >> 20);
+	(void)madvise(map, bytes, MADV_DONTDUMP); /* as below */
+	lay_out(memory, map, bytes);
+	return 0;
+}
+
+int vm_memory_map(struct vm_memory *memory, uint64_t bytes, struct error *err)
+{
+	uint8_t *map, *aligned;
+	size_t head;
+	int r = check_bytes(bytes, err);
+
+	if (r < 0)
+		return r;
 	map = mmap(NULL, bytes + VM_HUGE_PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
@@ -32,13 +71,7 @@ int vm_memory_map(struct vm_memory *memory, uint64_t bytes, struct error *err)
 		(void)munmap(aligned + bytes, VM_HUGE_PAGE - head);
 	(void)madvise(aligned, bytes, MADV_HUGEPAGE); /* a host without huge pages is only slower */
 	(void)madvise(aligned, bytes, MADV_DONTDUMP); /* the guest's secrets stay out of core files */
-
-	*memory = (struct vm_memory){ .map = aligned, .bytes = bytes, .n_regions = 1 };
-	memory->regions[0] = (struct vm_memory_region){ 0, low, aligned };
-	if (bytes > low) {
-		memory->regions[1] = (struct vm_memory_region){ ARCH_HOLE_END, bytes - low, aligned + low };
-		memory->n_regions = 2;
-	}
+	lay_out(memory, aligned, bytes);
 	return 0;
 }
 

@@ -31,6 +31,11 @@ struct vm_memory {
  * -EINVAL unless bytes is a multiple of 2 MiB between VM_MEMORY_MIN and VM_MEMORY_MAX.
  */
 int vm_memory_map(struct vm_memory *memory, uint64_t bytes, struct error *err);
+/*
+ * The same from a file of a saved machine's RAM, of that many bytes: read when it is touched, and what is written stays
+ * here. fd may be closed then.
+ */
+int vm_memory_map_file(struct vm_memory *memory, uint64_t bytes, int fd, struct error *err);
 void vm_memory_release(struct vm_memory *memory);
 
 /* Makes it the guest's RAM. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
 #include "vm-backend/agent_protocol.h"
@@ -64,6 +65,27 @@ char *template_file_identity(const char *path, bool changed)
 			st.st_mtim.tv_nsec, change ? change : "");
 }
 
+static char *plain_identity(const char *path)
+{
+	return template_file_identity(path, false);
+}
+
+static char *content_identity(const char *path)
+{
+	enum { CHUNK = 256 * 1024 };
+	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	_cleanup_free_ uint8_t *chunk = xcalloc(1, CHUNK);
+	uint64_t bytes = 0;
+	uint32_t crc = 0;
+	ssize_t n = -1;
+
+	while (fd >= 0 && (n = read(fd, chunk, CHUNK)) > 0) {
+		crc = crc32c(crc, chunk, (size_t)n);
+		bytes += (uint64_t)n;
+	}
+	return n < 0 ? NULL : xasprintf("%llu bytes %08x", (unsigned long long)bytes, crc);
+}
+
 /* A row for each thing a machine may have that a template cannot. A new device: here, and in `devices` if it can. */
 static int check_shape(const struct vm_config *config, const struct vm_engine *engine, struct error *err)
 {
@@ -77,9 +99,10 @@ static int check_shape(const struct vm_config *config, const struct vm_engine *e
 	return 0;
 }
 
-int template_key_of(const struct vm_config *config, const struct vm_engine *engine, struct template_key *ret,
-		struct error *err)
+int template_key_of(const struct vm_config *config, const struct vm_engine *engine, bool by_content,
+		struct template_key *ret, struct error *err)
 {
+	char *(*identify)(const char *) = by_content ? content_identity : plain_identity;
 	int r = check_shape(config, engine, err);
 
 	*ret = (struct template_key){ 0 };
@@ -88,9 +111,9 @@ int template_key_of(const struct vm_config *config, const struct vm_engine *engi
 	*ret = (struct template_key){
 		.engine = xstrdup(engine->name),
 		.identity = engine->identity(err),
-		.kernel = template_file_identity(config->kernel_path, false),
-		.initramfs = template_file_identity(config->initramfs_path, false),
-		.disk = config->n_disks ? template_file_identity(config->disks[0].path, false) : NULL,
+		.kernel = identify(config->kernel_path),
+		.initramfs = identify(config->initramfs_path),
+		.disk = config->n_disks ? identify(config->disks[0].path) : NULL,
 		.command_line = xstrdup(config->command_line),
 		.devices = xasprintf("console block:%zu rng", config->n_disks),
 		.memory_bytes = config->memory_bytes,
@@ -201,8 +224,7 @@ static int open_use(const char *folder, const struct template_key *key, struct t
 	return 0;
 }
 
-/* The names of the fields in which two keys differ, and how many these are. */
-static size_t differences(const struct template_key *a, const struct template_key *b, struct strbuf *ret)
+size_t template_key_differences(const struct template_key *a, const struct template_key *b, struct strbuf *ret)
 {
 	size_t n = 0;
 
@@ -230,7 +252,7 @@ static int tell_nearest(const char *templates, const struct template_key *key, s
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_strbuf_ struct strbuf in = { 0 };
-		size_t d = differences(key, &all[i].key, &in);
+		size_t d = template_key_differences(key, &all[i].key, &in);
 
 		if (d >= best)
 			continue;
@@ -255,7 +277,7 @@ int template_find(const char *templates, const struct vm_config *config, const s
 	*ret = (struct template_use){ .file = { .fd = -1 } };
 	if (!templates || access(templates, F_OK) < 0) /* the usual case costs one system call */
 		return error_set(err, ENOENT, "there are no templates");
-	r = template_key_of(config, engine, &key, err);
+	r = template_key_of(config, engine, false, &key, err);
 	if (r < 0)
 		return r;
 	name = template_name_of(&key);

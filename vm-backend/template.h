@@ -3,6 +3,7 @@
 #define BIVALVE_VM_TEMPLATE_H
 
 #include "runtime/base/record.h"
+#include "runtime/base/strbuf.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/state_file.h"
 
@@ -50,8 +51,10 @@ enum { TEMPLATE_FORMAT = 1 };
  * The key of a machine. -EOPNOTSUPP, naming what, for one that can have no template: host directories, writable
  * disks.
  */
-int template_key_of(const struct vm_config *config, const struct vm_engine *engine, struct template_key *ret,
-		struct error *err);
+int template_key_of(const struct vm_config *config, const struct vm_engine *engine, bool by_content,
+		struct template_key *ret, struct error *err);
+/* Appends the names of the fields in which they differ; returns how many these are. */
+size_t template_key_differences(const struct template_key *a, const struct template_key *b, struct strbuf *ret);
 /* Its name, owned by the caller. */
 char *template_name_of(const struct template_key *key);
 void template_key_release(struct template_key *key);

@@ -204,7 +204,7 @@ int template_make(const struct plan *plan, const struct vm_engine *engine, const
 	*ret = (struct template){ .format = TEMPLATE_FORMAT, .image = xstrdup(plan->root.image),
 		.image_digest = xstrdup(plan->root.digest), .kernel_name = xstrdup(plan->vm.kernel) };
 	vm_machine_describe(plan, false, &m.machine);
-	r = template_key_of(&m.machine.config, engine, &ret->key, err);
+	r = template_key_of(&m.machine.config, engine, false, &ret->key, err);
 	if (r == 0) {
 		ret->name = template_name_of(&ret->key);
 		struct template old = { 0 };

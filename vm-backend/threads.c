@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vm-backend/threads.h"
@@ -18,14 +19,19 @@ enum { STACK_BYTES = 64 << 10 };
 
 /* The process is one machine (engine_kvm.c), so these exist once. */
 static uint32_t started, arrived, gate;
+static int process;
 
-static void wait_while(const uint32_t *word, uint32_t value)
+void thread_wait_while(const uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
+	struct timespec timeout = { (time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000) };
+
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
-		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); /* looked at again anyway */
+		if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns ? &timeout : NULL, NULL, 0) < 0 &&
+				errno == ETIMEDOUT)
+			return; /* all else is looked at again */
 }
 
-static void wake(uint32_t *word)
+void thread_wake(uint32_t *word)
 {
 	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); /* cannot fail */
 }
@@ -33,13 +39,14 @@ static void wake(uint32_t *word)
 static void *thread_main(void *arg)
 {
 	static const uint32_t never;
-	const struct thread *thread = arg;
+	struct thread *thread = arg;
 
+	thread->id = (int)syscall(SYS_gettid);
 	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
-	wake(&arrived);
-	wait_while(&gate, 0);
+	thread_wake(&arrived);
+	thread_wait_while(&gate, 0, 0);
 	thread->work(thread->arg);
-	wait_while(&never, 0);
+	thread_wait_while(&never, 0, 0);
 	return NULL;
 }
 
@@ -49,7 +56,7 @@ int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, stru
 	pthread_t id;
 	int r;
 
-	*thread = (struct thread){ work, arg };
+	*thread = (struct thread){ work, arg, 0 };
 	pthread_attr_init(&attr);
 	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
 	if (r == 0)
@@ -58,6 +65,7 @@ int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, stru
 	if (r)
 		return error_set(err, r, "cannot start a thread");
 	started++;
+	process = (int)getpid();
 	return 0;
 }
 
@@ -66,11 +74,17 @@ void threads_settle(void)
 	uint32_t now;
 
 	while ((now = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE)) < started)
-		wait_while(&arrived, now);
+		thread_wait_while(&arrived, now, 0);
 }
 
 void threads_release(void)
 {
 	__atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
-	wake(&gate);
+	thread_wake(&gate);
+}
+
+/* The process's id does not change, and asking for it is one more system call for the jail. */
+void thread_signal(const struct thread *thread, int signo)
+{
+	(void)syscall(SYS_tgkill, process, thread->id, signo); /* both exist as long as we do */
 }

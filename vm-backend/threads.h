@@ -2,6 +2,8 @@
 #ifndef BIVALVE_VM_THREADS_H
 #define BIVALVE_VM_THREADS_H
 
+#include <stdint.h>
+
 #include "runtime/base/error.h"
 
 /*
@@ -12,6 +14,7 @@
 struct thread {
 	void (*work)(void *arg);
 	void *arg;
+	int id;                 /* as the kernel counts, once settled */
 };
 
 /* thread must live as long as the process. */
@@ -19,5 +22,11 @@ int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, stru
 /* Returns once every thread does nothing but wait: what a thread does to get started is not for the jail. */
 void threads_settle(void);
 void threads_release(void);
+
+/* Sends a signal to one thread. */
+void thread_signal(const struct thread *thread, int signo);
+/* Sleeps while *word is value, at most timeout_ns (0: for ever); after a change of *word wake whoever waits. */
+void thread_wait_while(const uint32_t *word, uint32_t value, uint64_t timeout_ns);
+void thread_wake(uint32_t *word);
 
 #endif

@@ -10,9 +10,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/machine.h"
 #include "vm-backend/vcpu.h"
+
+#define PAUSE_NS UINT64_C(5000000000)
 
 static int vcpu_init(struct vcpu *vcpu, size_t run_bytes, struct error *err)
 {
@@ -83,17 +86,65 @@ static bool vcpu_exit(struct vcpu *vcpu)
 	return !__atomic_load_n(&machine->stop_claimed, __ATOMIC_RELAXED);
 }
 
+/* Outside of KVM_RUN, and what it came out for last is done: immediate_exit makes KVM complete that and return. */
+static void vcpu_park(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+
+	if (!__atomic_load_n(&machine->pausing, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_fetch_add(&machine->parked, 1, __ATOMIC_RELEASE);
+	thread_wake(&machine->parked);
+	thread_wait_while(&machine->pausing, 1, 0);
+	vcpu->run->immediate_exit = 0;
+	__atomic_fetch_sub(&machine->parked, 1, __ATOMIC_RELEASE);
+	thread_wake(&machine->parked);
+}
+
+int vcpus_pause(struct machine *machine, struct error *err)
+{
+	unsigned n = machine->config->vcpus;
+	uint64_t end = clock_now_ns() + PAUSE_NS;
+	uint32_t now;
+
+	__atomic_store_n(&machine->pausing, 1, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < n; i++) {
+		machine->vcpus[i].run->immediate_exit = 1;
+		thread_signal(&machine->vcpus[i].thread, VCPU_SIGNAL);
+	}
+	while ((now = __atomic_load_n(&machine->parked, __ATOMIC_ACQUIRE)) < n && clock_now_ns() < end)
+		thread_wait_while(&machine->parked, now, PAUSE_NS / 10);
+	if (now == n)
+		return 0;
+	vcpus_resume(machine);
+	return error_set(err, ETIMEDOUT, "a vCPU does not stand still");
+}
+
+void vcpus_resume(struct machine *machine)
+{
+	uint32_t now;
+
+	for (unsigned i = 0; i < machine->config->vcpus; i++)
+		machine->vcpus[i].run->immediate_exit = 0;
+	__atomic_store_n(&machine->pausing, 0, __ATOMIC_RELEASE);
+	thread_wake(&machine->pausing);
+	while ((now = __atomic_load_n(&machine->parked, __ATOMIC_ACQUIRE)) > 0)
+		thread_wait_while(&machine->parked, now, 0);
+}
+
 static void vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	struct machine *machine = vcpu->machine;
 
-	if (vcpu->index == 0)
+	if (vcpu->index == 0 && !machine->config->restore)
 		(void)backend_event_milestone(machine->config->event_fd, "kernel-entered"); /* only a report */
 	for (bool go_on = true; go_on; vcpu->exits++) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
 			go_on = vcpu_exit(vcpu);
-		else if (errno != EINTR && errno != EAGAIN) /* EAGAIN: it was just started by another */
+		else if (errno == EINTR)
+			vcpu_park(vcpu);
+		else if (errno != EAGAIN) /* EAGAIN: it was just started by another */
 			go_on = vcpu_fail(vcpu, errno);
 	}
 }

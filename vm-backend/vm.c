@@ -44,6 +44,7 @@
 #include "runtime/model/backend.h"
 #include "runtime/model/hooks.h"
 #include "vm-backend/engine.h"
+#include "vm-backend/saved.h"
 #include "vm-backend/shares.h"
 #include "vm-backend/template.h"
 #include "vm-backend/vm_children.h"
@@ -203,6 +204,22 @@ static int take_engine(const struct plan *plan, struct instance *in, struct crea
 	return c->engine ? 0 : choose_engine(plan, in, c, err);
 }
 
+/* A saved instance; what its machine's kernel was told is part of it. */
+static int open_saved(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
+{
+	struct vm_machine machine;
+	int r;
+
+	vm_machine_describe(plan, false, &machine);
+	r = saved_open(plan->vm.from, &machine.config, c->engine, &c->use, err);
+	vm_machine_release(&machine);
+	free(in->start);
+	free(in->start_reason);
+	in->start = xstrdup("snapshot");
+	in->start_reason = xstrdup(plan->vm.from);
+	return r;
+}
+
 /* From a template if one fits, unless the plan says otherwise; why not is part of the report. */
 static int choose_start(const struct plan *plan, struct instance *in, struct creation *c, struct error *err)
 {
@@ -210,6 +227,8 @@ static int choose_start(const struct plan *plan, struct instance *in, struct cre
 	struct error why = { 0 };
 	int r = 0;
 
+	if (plan->vm.from)
+		return open_saved(plan, in, c, err);
 	vm_machine_describe(plan, vm_log_wanted(), &machine);
 	if (plan->vm.start != START_COLD)
 		r = template_find(plan->vm.templates, &machine.config, c->engine, &c->use, &why);
@@ -373,7 +392,7 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 	sigset_t all, old;
 	pid_t pid;
 
-	if (c->use.ram_path)
+	if (c->use.restore.state_bytes)
 		start.restore = c->use.restore;
 	(void)sigfillset(&all); /* cannot fail, nor can the next with it */
 	(void)sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
@@ -585,4 +604,5 @@ const struct backend vm_backend = {
 	.update = vm_update,
 	.stats = vm_stats,
 	.processes = vm_processes,
+	.save = vm_save,
 };

@@ -32,7 +32,8 @@
 #define NAME "control"
 #define PATIENCE_NS UINT64_C(10000000000)
 
-enum { PIECE = 32 * 1024, BACKLOG = 32, ASK_MS = 15000, MAX_SIGNAL = 64, EXIT_KILLED = 137, EXIT_INTERNAL = 125 };
+enum { PIECE = 32 * 1024, BACKLOG = 32, MAX_SIGNAL = 64, EXIT_KILLED = 137, EXIT_INTERNAL = 125 };
+enum { ASK_MS = 15000, SAVE_MS = 150000 };
 
 /* ---- the monitor's side ---- */
 
@@ -156,6 +157,21 @@ static void do_pause(struct control_server *s, struct control_client *c, const s
 		answer(c, CONTROL_OK, 0, 0, NULL, 0);
 }
 
+static void do_save(struct control_server *s, struct control_client *c, const struct control_message *m,
+		const char *text, size_t len, int fds[3])
+{
+	struct error err = { 0 };
+	int r = s->ops->check(s->owner, &err);
+
+	if (r == 0)
+		r = fds[0] < 0 ? error_set(&err, EINVAL, "control: save without a file")
+				: s->ops->save(s->owner, fds[0], &err);
+	if (r < 0)
+		answer_error(c, &err, 0);
+	else
+		answer(c, CONTROL_OK, 0, 0, NULL, 0);
+}
+
 static void do_state(struct control_server *s, struct control_client *c, const struct control_message *m,
 		const char *text, size_t len, int fds[3])
 {
@@ -196,6 +212,7 @@ static void (*const first[CONTROL_KIND_COUNT])(struct control_server *, struct c
 	[CONTROL_STATS] = do_ask,
 	[CONTROL_UPDATE] = do_ask,
 	[CONTROL_KILL_ALL] = do_ask,
+	[CONTROL_SAVE] = do_save,
 	[CONTROL_EXEC] = do_exec,
 };
 
@@ -411,7 +428,7 @@ int control_send(int fd, enum control_kind kind, int value, const char *text, si
 }
 
 /* One message of the answer. Returns the bytes of text, or -errno. */
-static ssize_t receive(int fd, struct control_message *head, char *text, struct error *err)
+static ssize_t receive(int fd, int wait_ms, struct control_message *head, char *text, struct error *err)
 {
 	static const size_t room = sizeof *head + PIECE;
 	_cleanup_free_ char *buf = xcalloc(1, room);
@@ -419,7 +436,7 @@ static ssize_t receive(int fd, struct control_message *head, char *text, struct 
 	ssize_t n;
 
 	do
-		n = poll(&p, 1, ASK_MS);
+		n = poll(&p, 1, wait_ms);
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return error_set(err, ETIMEDOUT, "the monitor does not answer");
@@ -441,7 +458,7 @@ int control_ask(const struct instance *in, enum control_kind kind, int value, co
 	int r = fd < 0 ? fd : control_send(fd, kind, value, text, len, NULL, 0, err);
 
 	while (r == 0 && head.left) {
-		ssize_t n = receive(fd, &head, piece, err);
+		ssize_t n = receive(fd, ASK_MS, &head, piece, err);
 
 		if (n < 0)
 			return (int)n;
@@ -457,4 +474,20 @@ int control_ask(const struct instance *in, enum control_kind kind, int value, co
 		*ret_text = all.text ? steal_ptr(all.text) : xstrdup("");
 	}
 	return r;
+}
+
+int control_ask_with(const struct instance *in, enum control_kind kind, int with, struct error *err)
+{
+	_cleanup_close_ int fd = control_connect(in, err);
+	_cleanup_free_ char *text = xcalloc(1, PIECE + 1);
+	struct control_message head = { 0 };
+	ssize_t n = fd < 0 ? fd : control_send(fd, kind, 0, NULL, 0, &with, 1, err);
+
+	if (n == 0)
+		n = receive(fd, SAVE_MS, &head, text, err);
+	if (n < 0)
+		return (int)n;
+	if (head.kind == CONTROL_ERROR)
+		return error_set(err, head.code > 0 ? head.code : EIO, "%s: %s", in->id, text);
+	return head.kind == CONTROL_OK ? 0 : error_set(err, EPROTO, "%s: the monitor answers out of turn", in->id);
 }

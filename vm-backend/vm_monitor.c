@@ -47,6 +47,7 @@
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/saved.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_children.h"
 #include "vm-backend/vm_control.h"
@@ -470,7 +471,15 @@ static int check_guest(void *owner, struct error *err)
 	return 0;
 }
 
-static const struct control_ops control_ops = { set_paused, describe_state, check_guest };
+/* All stands still meanwhile, this loop too. */
+static int save(void *owner, int fd, struct error *err)
+{
+	struct monitor *m = owner;
+
+	return saved_write(fd, m->start->plan, &m->described.config, m->start->engine, &m->agent, err);
+}
+
+static const struct control_ops control_ops = { set_paused, save, describe_state, check_guest };
 
 /* ---- the loop ---- */
 
@@ -603,6 +612,7 @@ static int spawn_machine(struct monitor *m, struct error *err)
 				err);
 	if (r == 0 && config->restore) {
 		(void)backend_event_milestone(start->event_fd, "restored"); /* the supervisor may be gone */
+		m->agent.attach = start->plan->vm.from != NULL;
 		r = agent_host_renew(&m->agent, start->plan->hostname, err);
 	}
 	if (r == 0 && start->changes_fd >= 0)

@@ -87,6 +87,11 @@ int vm_resume(const struct instance *in, struct error *err)
 	return control_ask(in, CONTROL_RESUME, 0, NULL, 0, NULL, NULL, err);
 }
 
+int vm_save(const struct instance *in, int fd, struct error *err)
+{
+	return control_ask_with(in, CONTROL_SAVE, fd, err);
+}
+
 int vm_open_terminal(const struct plan_process *process, int *ret_slave, struct error *err)
 {
 	struct winsize size = { .ws_row = (unsigned short)process->rows, .ws_col = (unsigned short)process->columns };

@@ -10,6 +10,7 @@ int vm_kill_all(const struct instance *in, int signo, struct error *err);
 int vm_exec(const struct instance *in, const struct plan *plan, const struct backend_exec *exec,
 		struct backend_exec_result *ret, struct error *err);
 int vm_pause(const struct instance *in, struct error *err);
+int vm_save(const struct instance *in, int fd, struct error *err);
 int vm_resume(const struct instance *in, struct error *err);
 int vm_update(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
 		struct error *err);

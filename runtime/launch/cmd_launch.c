@@ -38,7 +38,9 @@ static int parse(struct launch_options *o, int argc, char **argv, const char *us
 		options_print(rows, stdout);
 		return 1;
 	}
-	if (at >= argc)
+	if (o->from && at < argc)
+		return error_set(err, EINVAL, "--from: %s: a saved microVM has its image and command", argv[at]);
+	if (at >= argc && !o->from)
 		return error_set(err, EINVAL,
 			"%s needs %s: see `bivalve %s --help`", argv[0], what, argv[0]);
 	*ret_at = at;
@@ -52,6 +54,8 @@ int launch_parse(struct launch_options *o, int argc, char **argv, const char *us
 
 	if (r)
 		return r;
+	if (o->from)
+		return 0;
 	o->image = argv[at];
 	o->command = argv + at + 1;
 	return 0;
@@ -141,7 +145,7 @@ static int launch(const struct launch_options *o, struct report *report, struct 
 	int r = report_check_path(o->report, err);
 
 	if (r == 0)
-		r = prepare_plan(o, &plan, err);
+		r = o->from ? prepare_saved(o, &plan, err) : prepare_plan(o, &plan, err);
 	if (r == 0)
 		r = open_input(o, &input, err);
 	if (r == 0) {

@@ -13,6 +13,7 @@ const struct command commands[] = {
 	{ "image", "import, list, inspect and remove images", cmd_image },
 	{ "kernel", "import, list and remove guest kernels", cmd_kernel },
 	{ "template", "boot microVMs beforehand, so that launches go on from there", cmd_template },
+	{ "snapshot", "save a running microVM, for launch --from", cmd_snapshot },
 	{ "policy", "list and show the policies built in, check one of yours", cmd_policy },
 	{ "create", "make an instance of an OCI bundle, which waits for its start", cmd_create },
 	{ "start", "let a created instance run", cmd_start },

@@ -28,6 +28,7 @@ int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
 int cmd_image(int argc, char **argv, struct error *err);
 int cmd_template(int argc, char **argv, struct error *err);
+int cmd_snapshot(int argc, char **argv, struct error *err);
 int cmd_kernel(int argc, char **argv, struct error *err);
 int cmd_policy(int argc, char **argv, struct error *err);
 int cmd_create(int argc, char **argv, struct error *err);

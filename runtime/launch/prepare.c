@@ -100,6 +100,7 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 			parse_duration },
 		{ 0, "engine", OPTION_STRING, &o->engine, "auto|kvm|qemu", "what runs the microVM (auto)", NULL },
 		{ 0, "start", OPTION_STRING, &o->start, "auto|cold|warm", "use a template if one fits (auto)", NULL },
+		{ 0, "from", OPTION_STRING, &o->from, "FILE", "go on from a saved microVM (snapshot save)", NULL },
 		{ 0, "kernel", OPTION_STRING, &o->kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "report", OPTION_STRING, &o->report, "FILE", "write a JSON report; - is standard output", NULL },
 		{ 0, "audit", OPTION_STRING, &o->audit, "FILE",
@@ -141,17 +142,17 @@ static int choose(const char *value, const char *const *names, int *ret, const c
 	return error_set(err, EINVAL, "%s %s: expected one of %s", what, value, all);
 }
 
-static int name_instance(const struct launch_options *o, struct plan *plan, struct error *err)
+int prepare_name(const char *given, char **ret, struct error *err)
 {
 	uint32_t random[2];
 
-	if (o->name) {
-		plan->id = xstrdup(o->name);
-		return instance_id_check(o->name, err);
+	if (given) {
+		*ret = xstrdup(given);
+		return instance_id_check(given, err);
 	}
 	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
 		return error_sys(err, "cannot draw a random name");
-	plan->id = xasprintf("%08x%04x", random[0], random[1] & 0xffff);
+	*ret = xasprintf("%08x%04x", random[0], random[1] & 0xffff);
 	return 0;
 }
 
@@ -376,7 +377,7 @@ static int fill_identity(const struct launch_options *o, struct plan *plan, stru
 	if (!strcmp(plan->backend, "container") && o->start && !strcmp(o->start, "warm"))
 		return error_set(err, EOPNOTSUPP, "--start warm: a container has no saved state to start from; "
 				"use --vm");
-	r = name_instance(o, plan, err);
+	r = prepare_name(o->name, &plan->id, err);
 	if (r < 0)
 		return r;
 	plan->hostname = xstrdup(o->hostname ? o->hostname : plan->id);
@@ -494,7 +495,8 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	_cleanup_free_ char *store = store_dir(), *run_dir = store_run_dir();
 	struct image image = { 0 };
 	bool vm;
-	int r = fill_identity(o, ret, err);
+	int r = o->from ? error_set(err, EINVAL, "--from: only launch goes on from a saved microVM")
+			: fill_identity(o, ret, err);
 
 	if (r == 0 && o->image)
 		r = image_load(store, o->image, &image, err);

@@ -9,7 +9,7 @@
 struct launch_options {
 	bool vm, interactive, terminal, read_only, init_off, json;
 	const char *backend, *policy, *name, *workdir, *user, *hostname, *entrypoint, *network, *kernel, *engine;
-	const char *start;
+	const char *start, *from;
 	const char *report, *audit;
 	char **volumes, **env, **tmpfs;
 	uint64_t memory_bytes, timeout_us, pids, upper_bytes;
@@ -31,6 +31,10 @@ void launch_options_release(struct launch_options *o);
 int prepare_plan(const struct launch_options *o, struct plan *ret, struct error *err);
 /* The store's kernel for the machine of a bundle's plan, which may name one. Only reads. */
 int prepare_machine(struct plan *plan, struct error *err);
+/* The plan of launch --from: a saved instance's, with what of it is this launch's. */
+int prepare_saved(const struct launch_options *o, struct plan *ret, struct error *err);
+/* The instance's name as it was given, checked, or a random one. */
+int prepare_name(const char *given, char **ret, struct error *err);
 /* Makes what the plan names and the store lacks: the image's disk, the initramfs. For the VM shell only. */
 int prepare_store(struct plan *plan, struct error *err);
 

@@ -96,6 +96,8 @@ struct backend {
 			struct error *err);
 	/* inside: as the workload's own kernel counts. outside: what the host pays (VM; else zero). */
 	int (*stats)(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err);
+	/* Writes the instance's whole state to a file, empty and open for both; the workload goes on afterwards. */
+	int (*save)(const struct instance *in, int fd, struct error *err);
 	int (*processes)(const struct instance *in, struct backend_process **ret, size_t *ret_n, struct error *err);
 };
 

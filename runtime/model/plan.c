@@ -268,6 +268,7 @@ static const struct field vm_fields[] = {
 	{ ROW(plan_vm, engine, FIELD_ENUM), .names = engine_names },
 	{ ROW(plan_vm, start, FIELD_ENUM), .names = start_names },
 	{ ROW(plan_vm, templates, FIELD_STRING) },
+	{ ROW(plan_vm, from, FIELD_STRING) },
 	{ ROW(plan_vm, kernel, FIELD_STRING) },
 	{ ROW(plan_vm, kernel_path, FIELD_STRING) },
 	{ ROW(plan_vm, initramfs_path, FIELD_STRING) },

@@ -209,6 +209,7 @@ struct plan_vm {
 	int engine;              /* enum plan_engine */
 	int start;               /* enum plan_start: whether a template may, must not or must be used */
 	char *templates;         /* the folder of templates; NULL: none are used */
+	char *from;              /* a saved instance's file that it goes on from; NULL: none */
 	char *kernel;            /* name in the kernel store */
 	char *kernel_path, *initramfs_path; /* files of this host */
 	char *vmlinux_path; /* the same kernel unpacked, for the engine that boots it faster; NULL: there is none */

@@ -70,11 +70,21 @@ has_vm() {
 	run -0 "$BIVALVE" launch --start cold busybox true
 }
 
+@test "a container cannot be saved, and says so" {
+	"$BIVALVE" launch --name "kept-$$" busybox sh -c 'echo ready; exec sleep 10000' > "$BIVALVE_RUN/ready" 3>&- &
+	local pid=$!
+	eventually grep -q ready "$BIVALVE_RUN/ready"
+	run -125 "$BIVALVE" snapshot save "kept-$$" "$BIVALVE_RUN/x"
+	[[ "$output" == *"kept-$$ is a container"* ]]
+	"$BIVALVE" kill "kept-$$" KILL
+	run -137 wait "$pid"
+}
+
 @test "every command has a help text on standard output" {
 	run --separate-stderr "$BIVALVE" --help
 	[ "$status" -eq 0 ]
 	[ -z "$stderr" ]
-	for command in launch sandbox compare plan image kernel template policy list kill delete doctor; do
+	for command in launch sandbox compare plan image kernel template snapshot policy list kill delete doctor; do
 		[[ "$output" == *"$command"* ]]
 		run --separate-stderr "$BIVALVE" "$command" --help
 		[ "$status" -eq 0 ]

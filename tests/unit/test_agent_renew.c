@@ -115,7 +115,54 @@ static int renew(struct agent_renew *r, uint32_t len)
 {
 	struct agent_frame frame = { .kind = AGENT_RENEW, .length = len, .payload = (const uint8_t *)r };
 
-	return guest_renew(&frame, &err);
+	bool copied;
+
+	return guest_renew(&frame, &copied, &err);
+}
+
+/* The workload of a saved instance: known with the first RENEWED, and it may speak before the clock is right. */
+static void test_attach(void)
+{
+	struct agent_renewed renewed = { .version = AGENT_VERSION, .running = 1, .input_used = 1000,
+		.ended = 1 << AGENT_STDERR };
+	struct agent_renew got;
+	struct pair p;
+
+	open_pair(&p);
+	(void)agent_host_renew(&p.host, NULL, &err); /* seen above */
+	(void)take(&p, &got, sizeof got);
+	ok(say(&p, AGENT_RENEWED, &renewed, sizeof renewed) == -EPROTO && strstr(err.message, "the template has"),
+			"a template has no workload");
+	close_pair(&p);
+
+	open_pair(&p);
+	p.host.attach = true;
+	(void)agent_host_renew(&p.host, NULL, &err); /* seen above */
+	(void)take(&p, &got, sizeof got);
+	p.host.renew_sent_ns -= 1000000000;
+	ok(say(&p, AGENT_RENEWED, &renewed, sizeof renewed) == 0 && !p.host.ready && p.host.workload.running,
+			"its workload runs, whatever its clock says");
+	ok(p.host.workload.input.credit == AGENT_WINDOW - 1000 && p.host.workload.errors.ended,
+			"its streams are as they were");
+	ok(say(&p, AGENT_DATA, "x", 1) == -EPROTO && strstr(err.message, "stream 0"), "but not in the wrong direction");
+	close_pair(&p);
+
+	open_pair(&p);
+	p.host.attach = true;
+	renewed.input_used = AGENT_WINDOW + 1;
+	(void)agent_host_renew(&p.host, NULL, &err); /* seen above */
+	ok(say(&p, AGENT_RENEWED, &renewed, sizeof renewed) == -EPROTO, "a window that is used beyond its end");
+	close_pair(&p);
+
+	open_pair(&p);
+	p.host.attach = true;
+	renewed = (struct agent_renewed){ .version = AGENT_VERSION };
+	(void)agent_host_renew(&p.host, NULL, &err); /* seen above */
+	(void)take(&p, &got, sizeof got);
+	p.host.renew_sent_ns = clock_now_ns();
+	(void)say(&p, AGENT_RENEWED, &renewed, sizeof renewed); /* refused now, or once the clock is right */
+	ok(!p.host.ready, "a saved instance whose workload is gone");
+	close_pair(&p);
 }
 
 /* Only what is refused before anything is done: the rest would be done to this machine. */
@@ -137,6 +184,7 @@ static void test_guest(void)
 int main(void)
 {
 	test_host();
+	test_attach();
 	test_guest();
 	return tap_done();
 }

@@ -45,6 +45,7 @@ struct guest {
 	char *cgroup;            /* once the plan is here */
 	int signal_fd;
 	bool off;                /* SHUTDOWN has come */
+	bool quiet;              /* QUIESCED was queued: nothing more until RENEW */
 };
 
 static void close_all(int fds[3], int event_fd)
@@ -160,12 +161,37 @@ static void set_clock(uint64_t wall_ns)
 		(void)clock_settime(CLOCK_REALTIME, &t); /* a wrong date is no reason to stop */
 }
 
+/* A copy has another host, whose windows begin anew; the one that was saved goes on with the same. */
 static int on_renew(struct guest *g, const struct agent_frame *frame, struct error *err)
 {
-	int r = guest_renew(frame, err);
+	bool copied;
+	int r = guest_renew(frame, &copied, err);
 	struct agent_renewed done = { .version = AGENT_VERSION, .uptime_ns = clock_now_ns() };
+	struct guest_session *s = g->sessions[0];
 
-	return r < 0 ? r : agent_channel_send(&g->channel, AGENT_RENEWED, 0, 0, &done, sizeof done, err);
+	if (r < 0)
+		return r;
+	g->quiet = false;
+	if (s && s->state == SESSION_RUNNING) {
+		done.running = 1;
+		if (copied)
+			guest_session_reattach(s, &done.input_used, &done.ended);
+	}
+	return agent_channel_send(&g->channel, AGENT_RENEWED, 0, 0, &done, sizeof done, err);
+}
+
+/* A process that was executed beside the workload has a caller, whom a copy would not have. */
+static int on_quiesce(struct guest *g, const struct agent_frame *frame, struct error *err)
+{
+	struct agent_quiesced answer = { 0 };
+
+	for (unsigned i = 1; i < AGENT_SESSIONS; i++)
+		if (g->sessions[i])
+			answer.code = EBUSY;
+	if (!g->sessions[0] || g->sessions[0]->state != SESSION_RUNNING)
+		answer.code = ESRCH;
+	g->quiet = answer.code == 0;
+	return agent_channel_send(&g->channel, AGENT_QUIESCED, 0, 0, &answer, sizeof answer, err);
 }
 
 static int on_start(struct guest *g, const struct agent_frame *frame, struct error *err)
@@ -267,6 +293,7 @@ static const struct {
 	[AGENT_GO] = { .whole = on_go },
 	[AGENT_REQUEST] = { .whole = on_request },
 	[AGENT_RENEW] = { .whole = on_renew },
+	[AGENT_QUIESCE] = { .whole = on_quiesce },
 	[AGENT_SHUTDOWN] = { .whole = on_shutdown },
 	[AGENT_DATA] = { .session = on_data },
 	[AGENT_EOF] = { .session = on_data },
@@ -346,7 +373,7 @@ static void watch(const struct guest *g, struct pollfd fds[WATCH_COUNT])
 
 		for (int k = 0; k < GUEST_SESSION_WATCHES; k++)
 			at[k] = (struct pollfd){ .fd = -1 };
-		if (g->sessions[i])
+		if (g->sessions[i] && !g->quiet)
 			guest_session_watch(g->sessions[i], &g->channel, at);
 	}
 }
@@ -360,7 +387,7 @@ static int serve_once(struct guest *g, struct error *err)
 	if (poll(fds, WATCH_COUNT, -1) < 0)
 		return errno == EINTR ? 0 : error_sys(err, "guest: poll");
 	/* Before frames are received: these may make a session under a number that was another's. */
-	for (unsigned i = 0; i < AGENT_SESSIONS && r == 0; i++)
+	for (unsigned i = 0; i < AGENT_SESSIONS && r == 0 && !g->quiet; i++)
 		if (g->sessions[i])
 			r = guest_session_step(g->sessions[i], &g->channel,
 					fds + WATCH_SESSIONS + i * GUEST_SESSION_WATCHES, err);
@@ -368,7 +395,7 @@ static int serve_once(struct guest *g, struct error *err)
 		r = receive(g, err);
 	if (fds[WATCH_SIGNALS].revents)
 		on_children(g);
-	if (r == 0)
+	if (r == 0 && !g->quiet)
 		r = wind_up(g, err);
 	return r < 0 ? r : agent_channel_flush(&g->channel, err);
 }

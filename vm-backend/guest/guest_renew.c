@@ -55,7 +55,7 @@ static int set_clock(uint64_t wall_ns, struct error *err)
 	return clock_settime(CLOCK_REALTIME, &t) < 0 ? error_sys(err, "guest: cannot set the clock") : 0;
 }
 
-int guest_renew(const struct agent_frame *frame, struct error *err)
+int guest_renew(const struct agent_frame *frame, bool *ret_copied, struct error *err)
 {
 	struct agent_renew renew;
 	size_t len = frame->length - sizeof renew;
@@ -66,6 +66,7 @@ int guest_renew(const struct agent_frame *frame, struct error *err)
 	memcpy(&renew, frame->payload, sizeof renew);
 	if (renew.version != AGENT_VERSION || renew.only_clock > 1)
 		return error_set(err, EPROTO, "guest: RENEW of version %u, not %d", renew.version, AGENT_VERSION);
+	*ret_copied = !renew.only_clock;
 	r = renew.only_clock ? 0 : add_entropy(renew.entropy, err);
 	explicit_bzero(renew.entropy, sizeof renew.entropy);
 	if (r == 0 && len && sethostname((const char *)frame->payload + sizeof renew, len) < 0)

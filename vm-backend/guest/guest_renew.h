@@ -6,8 +6,9 @@
 
 /*
  * Takes a RENEW frame: this machine is a copy of one that was saved. Gives it random numbers, time and host name of its
- * own. -EPROTO: no such frame, or of another version; else what the kernel would not do: then nothing may run.
+ * own; or only the time, if it is the one that was saved (*ret_copied false). -EPROTO: no such frame, or of another
+ * version; else what the kernel would not do: then nothing may run.
  */
-int guest_renew(const struct agent_frame *frame, struct error *err);
+int guest_renew(const struct agent_frame *frame, bool *ret_copied, struct error *err);
 
 #endif

@@ -360,6 +360,14 @@ int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, cons
 	return s->changes_fd < 0 ? send_exit(s, c, cgroup, err) : 0;
 }
 
+void guest_session_reattach(struct guest_session *s, uint32_t *ret_input_used, uint32_t *ret_ended)
+{
+	s->output.credit = s->errors.credit = AGENT_WINDOW;
+	*ret_input_used = s->input.used;
+	*ret_ended = (uint32_t)(s->input.ended || s->input.fd < 0) << AGENT_STDIN |
+			(uint32_t)(s->output.fd < 0) << AGENT_STDOUT | (uint32_t)(s->errors.fd < 0) << AGENT_STDERR;
+}
+
 void guest_session_watch(const struct guest_session *s, const struct agent_channel *c,
 		struct pollfd fds[GUEST_SESSION_WATCHES])
 {

@@ -67,6 +67,8 @@ int guest_session_closed(struct guest_session *s, const struct agent_frame *fram
 int guest_session_resize(struct guest_session *s, const struct agent_frame *frame, struct error *err);
 int guest_session_signal(struct guest_session *s, const struct agent_frame *frame, struct error *err);
 
+/* Another host: the windows of the outputs begin anew. How much of the input's is in use, and which streams ended. */
+void guest_session_reattach(struct guest_session *s, uint32_t *ret_input_used, uint32_t *ret_ended);
 void guest_session_watch(const struct guest_session *s, const struct agent_channel *c,
 		struct pollfd fds[GUEST_SESSION_WATCHES]);
 int guest_session_step(struct guest_session *s, struct agent_channel *c, const struct pollfd fds[GUEST_SESSION_WATCHES],

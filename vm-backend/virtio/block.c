@@ -146,7 +146,8 @@ static void block_serve(struct virtio_device *device, unsigned queue)
 	virtio_serve_all(device, queue, block_handle);
 }
 
-static const struct virtio_ops block_ops = { .name = "virtio-block", .id = VIRTIO_ID_BLOCK, .serve = block_serve };
+static const struct virtio_ops block_ops = { .name = "virtio-block", .id = VIRTIO_ID_BLOCK, .serve = block_serve,
+	.stateless = true };
 
 static int block_size(int fd, const char *path, uint64_t *ret, struct error *err)
 {

@@ -34,7 +34,7 @@
 enum queue { LOG_IN, LOG_OUT, CONTROL_IN, CONTROL_OUT, AGENT_IN, AGENT_OUT, N_QUEUES };
 
 /* What the guest is still to be told about a port, in the order in which it is told. */
-enum control { TELL_ADD = 1, TELL_CONSOLE = 2, TELL_NAME = 4, TELL_OPEN = 8, TELL_CLOSED = 16 };
+enum control { TELL_ADD = 1, TELL_CONSOLE = 2, TELL_NAME = 4, TELL_OPEN = 8, TELL_CLOSED = 16, TELL_ALL = 31 };
 
 enum {
 	QUEUE_SIZE = 256,
@@ -362,11 +362,45 @@ static void console_reset(struct virtio_device *device)
 	c->batch = 1;
 }
 
+struct own_state {
+	uint32_t guest_open;
+	uint32_t pending[CONSOLE_PORTS];
+};
+
+/* Whoever goes on has a socket and a log of its own; a message that is half in the old socket can go nowhere else. */
+static int console_save(struct virtio_device *device, uint8_t own[VIRTIO_OWN_STATE], struct error *err)
+{
+	const struct virtio_console *c = console_of(device);
+	struct own_state state = { c->guest_open, { c->pending[0], c->pending[1] } };
+
+	_Static_assert(sizeof state <= VIRTIO_OWN_STATE, "room for it");
+	if (c->is_sending)
+		return error_set(err, EBUSY, "virtio-console: a message of the guest is under way");
+	memcpy(own, &state, sizeof state);
+	return 0;
+}
+
+static int console_restore(struct virtio_device *device, const uint8_t own[VIRTIO_OWN_STATE])
+{
+	struct virtio_console *c = console_of(device);
+	struct own_state state;
+
+	memcpy(&state, own, sizeof state);
+	if (state.guest_open > 1 || (state.pending[0] | state.pending[1]) & ~(uint32_t)TELL_ALL)
+		return -EINVAL;
+	c->guest_open = state.guest_open;
+	c->pending[0] = state.pending[0];
+	c->pending[1] = state.pending[1];
+	return 0;
+}
+
 static const struct virtio_ops console_ops = {
 	.name = "virtio-console",
 	.id = VIRTIO_ID_CONSOLE,
 	.serve = console_serve,
 	.reset = console_reset,
+	.save = console_save,
+	.restore = console_restore,
 };
 
 void virtio_console_init(struct virtio_console *console, const struct vm_memory *memory, int agent_fd, int log_fd)

@@ -19,6 +19,7 @@
 enum {
 	VIRTIO_MAX_QUEUES = 8,
 	VIRTIO_WINDOW_BYTES = 0x1000,   /* address space per device */
+	VIRTIO_OWN_STATE = 32,          /* bytes that a device may save beside its queues */
 };
 
 struct virtio_device;
@@ -29,6 +30,14 @@ struct virtio_ops {
 	void (*serve)(struct virtio_device *device, unsigned queue);
 	/* Back to the state before the driver: drop what is under way. With the lock. NULL: nothing to drop. */
 	void (*reset)(struct virtio_device *device);
+	/*
+	 * What a saved device has beside registers and queues (state.h), with the lock: -EBUSY while something is
+	 * under way that cannot be saved. restore: -EINVAL for what cannot be. Neither and not stateless: it cannot be
+	 * saved.
+	 */
+	int (*save)(struct virtio_device *device, uint8_t own[VIRTIO_OWN_STATE], struct error *err);
+	int (*restore)(struct virtio_device *device, const uint8_t own[VIRTIO_OWN_STATE]);
+	bool stateless;
 };
 
 struct virtio_device {
@@ -66,6 +75,8 @@ void virtio_device_signal(struct virtio_device *device, unsigned queue);
 void virtio_device_break(struct virtio_device *device);
 /* Whether the driver is up, the device not broken and the queue set up. */
 bool virtio_queue_live(const struct virtio_device *device, unsigned queue);
+/* All features that the guest is offered. */
+uint64_t virtio_device_offers(const struct virtio_device *device);
 bool virtio_has_feature(const struct virtio_device *device, unsigned bit);
 
 /*

@@ -33,6 +33,11 @@ enum {
 	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC) | \
 	 (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX))
 
+uint64_t virtio_device_offers(const struct virtio_device *device)
+{
+	return device->features | TRANSPORT_FEATURES;
+}
+
 bool virtio_has_feature(const struct virtio_device *device, unsigned bit)
 {
 	return device->driver_features >> bit & 1;

@@ -30,7 +30,8 @@ static void serve(struct virtio_device *device, unsigned queue)
 	virtio_serve_all(device, queue, fill);
 }
 
-static const struct virtio_ops rng_ops = { .name = "virtio-rng", .id = VIRTIO_ID_RNG, .serve = serve };
+static const struct virtio_ops rng_ops = { .name = "virtio-rng", .id = VIRTIO_ID_RNG, .serve = serve,
+	.stateless = true };
 
 void virtio_rng_init(struct virtio_rng *rng, const struct vm_memory *memory)
 {

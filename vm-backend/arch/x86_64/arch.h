@@ -69,6 +69,32 @@ bool arch_vcpu_exit(struct machine *machine, struct kvm_run *run);
 /* Writes out what the serial port still holds. */
 void arch_flush(struct machine *machine);
 
+/*
+ * The state of the machine (vcpu false) and of each of its processors, in items: numbers from 0 to arch_state_items()
+ * - 1, to be saved and restored in that order. No item has more than ARCH_ITEM_MAX bytes.
+ */
+enum { ARCH_ITEM_MAX = 8192, ARCH_MSR_LIST = 1024 };
+struct arch_msr_list { /* struct kvm_msr_list with room */
+	uint32_t n;
+	uint32_t indices[ARCH_MSR_LIST];
+};
+unsigned arch_state_items(bool vcpu);
+/* Whether an item may have this size. Whatever is restored must have been asked here. */
+bool arch_state_size_ok(bool vcpu, unsigned item, size_t bytes);
+/* While machine->kvm_fd is open: asks what there is to be saved. */
+int arch_state_prepare(struct machine *machine, struct error *err);
+/* ret has room for ARCH_ITEM_MAX bytes. */
+int arch_vm_save(struct machine *machine, unsigned item, void *ret, size_t *ret_bytes, struct error *err);
+int arch_vm_restore(struct machine *machine, unsigned item, const void *data, struct error *err);
+/* Before the first item of a processor. */
+int arch_vcpu_save_begin(int fd, struct error *err);
+int arch_vcpu_save(struct machine *machine, int fd, unsigned item, void *ret, size_t *ret_bytes, struct error *err);
+int arch_vcpu_restore(int fd, unsigned item, const void *data, size_t bytes, struct error *err);
+/* After the last. */
+void arch_vcpu_restored(int fd);
+/* The requests that saving makes, for the jail; ends with 0. */
+extern const unsigned long arch_state_ioctls[];
+
 /* The host's processor, its name and a checksum of its features; owned by the caller. */
 char *arch_cpu_identity(void);
 

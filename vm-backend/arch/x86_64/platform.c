@@ -184,8 +184,8 @@ int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct 
 	r = set_msrs(vcpu_fd, err);
 	if (r < 0)
 		return r;
-	if (index > 0)
-		return 0; /* waits for INIT and SIPI, which set the rest */
+	if (index > 0 || machine->config->restore)
+		return 0; /* waits for INIT and SIPI, which set the rest; or for what was saved */
 	r = set_entry_registers(machine, vcpu_fd, err);
 	return r < 0 ? r : set_local_apic(vcpu_fd, err);
 }
