@@ -199,7 +199,12 @@ int workload_find_program(const struct workload *w, struct error *err)
 static void fail(const struct workload *w, const struct error *err, int status) __attribute__((noreturn));
 static void fail(const struct workload *w, const struct error *err, int status)
 {
-	(void)backend_event_error(w->request->event_fd, err, status); /* the exit status says it in any case */
+	struct backend_event event = { .kind = EVENT_ERROR, .code = err->code, .exit_status = status,
+		.at_ns = clock_now_ns() };
+
+	(void)snprintf(event.text, sizeof event.text, "%s", err->message); /* a cut line is still a line */
+	/* By write(2): the filter may be there already, and few forbid that. The exit status says it in any case. */
+	(void)!write(w->request->event_fd, &event, sizeof event);
 	_exit(status);
 }
 

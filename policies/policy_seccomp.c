@@ -162,9 +162,16 @@ static int read_arguments(const struct document *d, const struct json *j, void *
 	return 0;
 }
 
+/* What only reading a rule needs beside the rule; the rule comes first. */
+struct rule_text {
+	struct seccomp_rule rule;
+	char **except;
+};
+
 static const struct key rule_keys[] = {
 	{ "comment", KEY_CUSTOM, 0, .read = read_comment },
 	{ "syscalls", KEY_ARRAY, AT(struct seccomp_rule, syscalls) },
+	{ "except", KEY_ARRAY, AT(struct rule_text, except) },
 	{ "action", KEY_ENUM, AT(struct seccomp_rule, action), .names = rule_actions },
 	{ "errno", KEY_CUSTOM, AT(struct seccomp_rule, error), .read = read_errno },
 	{ "arguments", KEY_CUSTOM, 0, .read = read_arguments },
@@ -208,35 +215,71 @@ static int check_syscalls(const struct document *d, const struct json *names, st
 	return 0;
 }
 
-/* Groups become what they hold; a name twice in one rule is once. */
-static void expand_groups(struct seccomp_rule *rule)
+/* Groups become what they hold, each name once. Takes names and returns what they have become. */
+static char **expand_groups(char **names)
 {
-	char **names = NULL;
-	bool any = false;
+	char **all = NULL;
 
-	strv_foreach(name, rule->syscalls)
-		any = any || *name == '@';
-	if (!any)
-		return;
-	strv_foreach(name, rule->syscalls) {
+	strv_foreach(name, names) {
 		bool known = false;
 
 		if (*name == '@') {
-			(void)syscall_group_expand(name, &names); /* checked: it exists */
+			(void)syscall_group_expand(name, &all); /* checked: it exists */
 			continue;
 		}
-		strv_foreach(other, names)
+		strv_foreach(other, all)
 			known = known || !strcmp(other, name);
 		if (!known)
-			strv_push(&names, xstrdup(name));
+			strv_push(&all, xstrdup(name));
 	}
-	strv_free(rule->syscalls);
-	rule->syscalls = names;
+	strv_free(names);
+	return all ? all : xcalloc(1, sizeof *all);
 }
 
-static int read_rule(const struct document *d, const struct json *j, struct seccomp_rule *rule, struct error *err)
+static bool has_name(char *const *names, const char *name)
 {
-	int r = schema_read(d, j, rule_keys, rule, err);
+	strv_foreach(other, names)
+		if (!strcmp(other, name))
+			return true;
+	return false;
+}
+
+/* names, without what is in except. */
+static void take_out(char ***names, char *const *except)
+{
+	char **left = xcalloc(1, sizeof *left);
+
+	strv_foreach(name, *names)
+		if (!has_name(except, name))
+			strv_push(&left, xstrdup(name));
+	strv_free(*names);
+	*names = left;
+}
+
+static int read_names(const struct document *d, const struct json *j, struct rule_text *text, struct error *err)
+{
+	const struct json *except = json_get(j, "except");
+	int r = check_syscalls(d, json_get(j, "syscalls"), err);
+
+	if (r == 0 && except)
+		r = check_syscalls(d, except, err);
+	if (r < 0)
+		return r;
+	text->rule.syscalls = expand_groups(text->rule.syscalls);
+	if (!except)
+		return 0;
+	text->except = expand_groups(text->except);
+	strv_foreach(name, text->except)
+		if (!has_name(text->rule.syscalls, name))
+			return schema_refuse(d, except, err, "%s is not among the rule's syscalls: nothing to except", name);
+	take_out(&text->rule.syscalls, text->except);
+	return text->rule.syscalls[0] ? 0 : schema_refuse(d, except, err, "nothing is left of the rule's syscalls");
+}
+
+static int read_rule_text(const struct document *d, const struct json *j, struct rule_text *text, struct error *err)
+{
+	struct seccomp_rule *rule = &text->rule;
+	int r = schema_read(d, j, rule_keys, text, err);
 
 	if (r < 0)
 		return r;
@@ -249,9 +292,16 @@ static int read_rule(const struct document *d, const struct json *j, struct secc
 		return schema_refuse(d, j, err, "\"action\" is required: allow, errno, kill, log, default, notify");
 	if (rule->error && rule->action != SECCOMP_ERRNO)
 		return schema_refuse(d, json_get(j, "errno"), err, "belongs to the action \"errno\"");
-	r = check_syscalls(d, json_get(j, "syscalls"), err);
-	if (r == 0)
-		expand_groups(rule);
+	return read_names(d, j, text, err);
+}
+
+static int read_rule(const struct document *d, const struct json *j, struct seccomp_rule *rule, struct error *err)
+{
+	struct rule_text text = { .rule = *rule };
+	int r = read_rule_text(d, j, &text, err);
+
+	*rule = text.rule;
+	strv_free(text.except);
 	return r;
 }
 

@@ -219,7 +219,24 @@ static bool told(struct call_watch *w, const struct watch_event *e, bool began)
 	return is_news(w, e);
 }
 
-int watch_step(struct call_watch *w, struct watch_event ret[2])
+/* Remembers who executes something; true once its next call is here. A table that is full forgets the oldest. */
+static bool has_become(struct call_watch *w, const struct seccomp_notif *call)
+{
+	bool executes = call->data.nr == SYS_execve || call->data.nr == SYS_execveat;
+
+	for (size_t i = 0; i < WATCH_STARTING; i++)
+		if (w->starting[i] == call->pid) {
+			w->starting[i] = executes ? call->pid : 0;
+			return !executes;
+		}
+	if (executes) {
+		memmove(w->starting + 1, w->starting, sizeof w->starting - sizeof w->starting[0]);
+		w->starting[0] = call->pid;
+	}
+	return false;
+}
+
+int watch_step(struct call_watch *w, struct watch_event ret[WATCH_MAX])
 {
 	struct seccomp_notif call = { 0 };
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
@@ -235,13 +252,15 @@ int watch_step(struct call_watch *w, struct watch_event ret[2])
 	}
 	if (ioctl(w->fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
 		return errno == ENOENT || errno == EINTR ? 0 : (watch_end(w), -EIO);
-	memset(ret, 0, 2 * sizeof *ret);
+	memset(ret, 0, WATCH_MAX * sizeof *ret);
 	ret[0].arch = call.data.arch;
 	ret[0].nr = call.data.nr;
 	memcpy(ret[0].args, call.data.args, sizeof ret[0].args);
 	began = program_began(w, &call);
 	judge(w, &call, &ret[0]);
 	n = call.data.arch == SECCOMP_NATIVE_ARCH ? watch_look(w->fd, &call, ret) : 1;
+	if (w->audit & PLAN_AUDIT(LEARN) && has_become(w, &call))
+		n += watch_look_program(w->fd, &call, ret + n);
 	if (ret[0].action == WATCH_KILLED)
 		end_caller(w, &call, &ret[0]);
 	answer(w, &call, &ret[0]);

@@ -32,6 +32,8 @@ struct watch_event {
 	char path[720];          /* as the workload sees it; "" */
 };
 
+enum { WATCH_MAX = 4, WATCH_STARTING = 16 };
+
 struct call_watch {
 	int fd;                  /* of the notifications; -1: none (yet, or any more) */
 	struct bytes program;    /* the filter that decides: borrowed; empty: all is allowed */
@@ -39,6 +41,7 @@ struct call_watch {
 	uint64_t *seen;          /* hashes of what was told already, when only news is told */
 	size_t n_seen;
 	bool started;            /* the workload's program has been executed */
+	uint32_t starting[WATCH_STARTING]; /* learning: callers of execve whose next call will show what they became */
 };
 
 /*
@@ -56,16 +59,18 @@ int watch_install_deaf(const struct bytes *program, uint64_t flags);
 void watch_begin(struct call_watch *w, int fd, const struct bytes *program, uint64_t audit);
 void watch_end(struct call_watch *w);
 /*
- * Answers one notification; call when fd is readable. Returns the number of events in ret (at most 2), -errno when
+ * Answers one notification; call when fd is readable. Returns the number of events in ret, -errno when
  * there will be no more: then w->fd is closed, and calls that are denied fail by ENOSYS from then on.
  */
-int watch_step(struct call_watch *w, struct watch_event ret[2]);
+int watch_step(struct call_watch *w, struct watch_event ret[WATCH_MAX]);
 
 /* Makes an event that came from elsewhere safe to use: texts end and are one line, numbers are in range. */
 void watch_event_clean(struct watch_event *e);
 
 /* watch_paths.c: what the call is about. Fills path, access, address of at most two events; returns their number. */
 int watch_look(int fd, const struct seccomp_notif *call, struct watch_event ret[2]);
+/* The files that the caller executes: its program, its interpreter. Fills at most two events; returns their number. */
+int watch_look_program(int fd, const struct seccomp_notif *call, struct watch_event ret[2]);
 /* Whether the call has to be seen for these bits of audit although the filter lets it through. */
 bool watch_wanted(int nr, uint64_t audit);
 /* The calls that can be wanted; ends with -1. */

@@ -28,9 +28,10 @@
 
 #include "policies/enforce/watch.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
 #include "runtime/model/plan.h"
 
-enum { NO = -1, PAGE = 4096 };
+enum { NO = -1, PAGE = 4096, MAX_MAPS = 1 << 16 };
 
 /* What the flags of an open ask for. */
 enum open_kind { PLAIN, BY_FLAGS, BY_HOW };
@@ -313,6 +314,38 @@ static void look_at_path(const struct seccomp_notif *call, const struct looked *
 		e->access = (e->access & ~(uint32_t)WATCH_READ) | WATCH_LIST;
 	if (e->exists) /* O_CREAT of what is there makes nothing */
 		e->access &= ~(uint32_t)(l->kind != PLAIN ? WATCH_MAKE : 0);
+}
+
+/* Of a line of /proc/PID/maps the file that it maps to execute; NULL: none. */
+static const char *executed_file(const char *line)
+{
+	const char *rights = strchr(line, ' '), *path = strchr(line, '/');
+
+	return rights && path && rights[3] == 'x' ? path : NULL;
+}
+
+int watch_look_program(int fd, const struct seccomp_notif *call, struct watch_event ret[2])
+{
+	_cleanup_free_ char *maps = NULL;
+	char name[64], *rest, *line;
+	int n = 0;
+
+	(void)snprintf(name, sizeof name, "/proc/%u/maps", call->pid); /* fits */
+	if (file_read_at(AT_FDCWD, name, MAX_MAPS, &maps, NULL, NULL) < 0)
+		return 0;
+	rest = maps;
+	while (n < 2 && (line = strsep(&rest, "\n"))) {
+		const char *path = executed_file(line);
+
+		if (!path || (n && !strcmp(ret[0].path, path)))
+			continue;
+		ret[n] = (struct watch_event){ .arch = call->data.arch, .nr = SYS_execve, .action = WATCH_ALLOWED,
+			.access = WATCH_EXECUTE, .exists = true };
+		copy_cut(ret[n++].path, sizeof ret[0].path, path);
+	}
+	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id) < 0)
+		n = 0; /* another process may have its number by now */
+	return n;
 }
 
 int watch_look(int fd, const struct seccomp_notif *call, struct watch_event ret[2])

@@ -271,7 +271,7 @@ static void note(struct audit *a, const struct watch_event *e)
 
 bool audit_step(struct audit *a)
 {
-	struct watch_event events[2];
+	struct watch_event events[WATCH_MAX];
 	int n = watch_step(&a->watch, events);
 
 	for (int i = 0; i < n; i++) {

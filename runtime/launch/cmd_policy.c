@@ -9,12 +9,15 @@
 #include "policies/syscall_groups.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/options.h"
+#include "runtime/launch/cmd_policy.h"
 #include "runtime/launch/commands.h"
 
 static const char usage[] =
 	"Usage: bivalve policy list [--groups] [--json]      the policies built in; the groups of system calls\n"
 	"       bivalve policy show NAME                     the document of one of them\n"
-	"       bivalve policy check FILE                    is this document valid? Says where it is not\n";
+	"       bivalve policy check FILE                    is this document valid? Says where it is not\n"
+	"       bivalve policy learn [-o FILE] [OPTIONS] IMAGE [COMMAND…] | -- PROGRAM [ARG…]\n"
+	"                                                    runs it and writes the policy that it took\n";
 
 static void print_json(struct json_writer *w)
 {
@@ -146,19 +149,19 @@ static const struct {
 	{ "list", verb_list },
 	{ "show", verb_show },
 	{ "check", verb_check },
+	{ "learn", policy_verb_learn },
 };
 
 int cmd_policy(int argc, char **argv, struct error *err)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
 
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-			fputs(usage, stdout);
-			return 0;
-		}
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h")) {
+		fputs(usage, stdout);
+		return 0;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (!strcmp(verb, verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1, err);
-	return error_set(err, EINVAL, "policy: expected list, show, check: see `bivalve policy --help`");
+	return error_set(err, EINVAL, "policy: expected list, show, check, learn: see `bivalve policy --help`");
 }

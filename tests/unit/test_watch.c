@@ -75,7 +75,7 @@ static void supervise(const struct bytes *program, uint64_t audit, int (*body)(v
 		watch_begin(&watch, fd, program, audit);
 		watch.started = true; /* the children here execute nothing */
 		for (;;) {
-			struct watch_event events[2];
+			struct watch_event events[WATCH_MAX];
 			struct pollfd p = { .fd = watch.fd, .events = POLLIN };
 			int n = poll(&p, 1, 20000) == 1 ? watch_step(&watch, events) : -1;
 

@@ -247,7 +247,7 @@ static int on_events(struct guest_session *s, struct agent_channel *c, struct er
 /* Answers one watched call and tells the host. */
 static int on_call(struct guest_session *s, struct agent_channel *c, struct error *err)
 {
-	struct watch_event events[2];
+	struct watch_event events[WATCH_MAX];
 	int n = watch_step(&s->watch, events), r = 0;
 
 	for (int i = 0; i < n && r == 0; i++)
@@ -383,7 +383,7 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 		fds[WATCH_ERRORS].fd = s->errors.fd;
 	/* While the host is slow to hear, the workload waits in its call. */
 	fds[WATCH_CALLS] = (struct pollfd){ -1, POLLIN, 0 };
-	if (agent_channel_has_room(c, 2 * sizeof(struct watch_event)))
+	if (agent_channel_has_room(c, WATCH_MAX * sizeof(struct watch_event)))
 		fds[WATCH_CALLS].fd = s->watch.fd;
 	fds[WATCH_CHANGES] = (struct pollfd){ -1, POLLIN, 0 };
 	if (s->changes_fd >= 0 && agent_source_ready(&s->changes, c))
