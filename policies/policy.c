@@ -213,8 +213,23 @@ static int read_chain(struct chain *c, struct policy *ret, struct error *err)
 		policy_release(&p);
 		return -EINVAL;
 	}
+	p.trees = xcalloc(c->n, sizeof *p.trees);
+	for (size_t i = c->n; i-- > 0;)
+		p.trees[c->n - 1 - i] = steal_ptr(c->links[i].root);
 	*ret = p;
 	return 0;
+}
+
+char *policy_source(const struct policy *p, const char *key, const char *below)
+{
+	for (size_t i = strv_len(p->documents); i-- > 0 && p->trees;) {
+		const struct json *j = json_get(p->trees[i], key);
+
+		j = j && below ? json_get(j, below) : j;
+		if (j)
+			return xasprintf("%s:%u", p->documents[i], j->line);
+	}
+	return NULL;
 }
 
 static int finish(int r, const char *name, struct policy *ret, struct error *err)
@@ -265,6 +280,9 @@ void policy_release(struct policy *p)
 	strv_free(p->capabilities);
 	strv_free(p->masked_paths);
 	strv_free(p->readonly_paths);
+	for (size_t i = 0; p->trees && i < strv_len(p->documents); i++)
+		json_free(p->trees[i]);
+	free(p->trees);
 	strv_free(p->documents);
 	policy_release_landlock(&p->landlock);
 	for (size_t i = 0; i < p->n_rlimits; i++)

@@ -30,6 +30,7 @@ struct policy {
 	bool seccomp_off;           /* "seccomp": false */
 	struct seccomp_profile seccomp;
 	char **documents;           /* names of those that it was read from, the one asked for last */
+	struct json **trees;        /* what they say, as many */
 };
 
 /*
@@ -40,6 +41,16 @@ int policy_load(const char *name, struct policy *ret, struct error *err);
 /* The same for a document in memory, which can extend presets only. name stands in errors. */
 int policy_parse(const char *text, size_t len, const char *name, struct policy *ret, struct error *err);
 void policy_release(struct policy *p);
+/*
+ * Where the documents last say something of a key ("root", "read_only"; the second may be NULL): "FILE:LINE", for the
+ * caller to free; NULL: nowhere.
+ */
+char *policy_source(const struct policy *p, const char *key, const char *below);
+
+/* The policy as one document that extends nothing; to be freed. */
+char *policy_effective(const struct policy *p);
+/* The same as lines "key.path: value" without seccomp; strv. */
+char **policy_effective_lines(const struct policy *p);
 
 /* Names of the presets, NULL-terminated, static. */
 const char *const *policy_presets(void);

@@ -188,6 +188,48 @@ static int read_rlimits(const struct document *d, const struct json *j, void *ou
 	return r;
 }
 
+/* ---- writing ---- */
+
+static void write_version(struct json_writer *w, const char *key, const void *in)
+{
+	json_put_uint(w, key, 1);
+}
+
+static void write_extends(struct json_writer *w, const char *key, const void *in)
+{
+	json_put_null(w, key);
+}
+
+static void write_cpus(struct json_writer *w, const char *key, const void *in)
+{
+	const struct plan_resources *res = in;
+
+	if (res->cpu_period_us)
+		json_put_double(w, key, (double)res->cpu_quota_us / (double)res->cpu_period_us);
+}
+
+static void write_rlimit_value(struct json_writer *w, const char *key, uint64_t value)
+{
+	if (value == UINT64_MAX)
+		json_put_string(w, key, "unlimited");
+	else
+		json_put_uint(w, key, value);
+}
+
+static void write_rlimits(struct json_writer *w, const char *key, const void *in)
+{
+	const struct policy *p = in;
+
+	json_begin_object(w, key);
+	for (size_t i = 0; i < p->n_rlimits; i++) {
+		json_begin_object(w, p->rlimits[i].type);
+		write_rlimit_value(w, "soft", p->rlimits[i].soft);
+		write_rlimit_value(w, "hard", p->rlimits[i].hard);
+		json_end(w);
+	}
+	json_end(w);
+}
+
 /* ---- the tables ---- */
 
 static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] = "host", NULL };
@@ -200,7 +242,7 @@ static const struct key root_keys[] = {
 
 static const struct key resource_keys[] = {
 	{ "memory", KEY_SIZE, AT(struct plan_resources, memory_bytes), .min = MIB, .max = EXBIBYTE },
-	{ "cpus", KEY_CUSTOM, 0, .read = read_cpus },
+	{ "cpus", KEY_CUSTOM, 0, .read = read_cpus, .write = write_cpus },
 	{ "cpu_weight", KEY_COUNT, AT(struct plan_resources, cpu_weight), .min = 1, .max = 10000 },
 	{ "pids", KEY_COUNT, AT(struct plan_resources, pids), .min = 1, .max = 4194304 }, /* PID_MAX_LIMIT */
 	{ .name = NULL },
@@ -212,21 +254,22 @@ static const struct key limit_keys[] = {
 };
 
 const struct key policy_keys[] = {
-	{ "version", KEY_CUSTOM, 0, .read = read_version },
+	{ "version", KEY_CUSTOM, 0, .read = read_version, .write = write_version },
 	{ "description", KEY_STRING, AT(struct policy, description) },
-	{ "extends", KEY_CUSTOM, 0, .read = read_extends },
+	{ "extends", KEY_CUSTOM, 0, .read = read_extends, .write = write_extends },
 	{ "capabilities", KEY_LIST, AT(struct policy, capabilities), .check = check_capability },
 	{ "no_new_privs", KEY_BOOL, AT(struct policy, no_new_privs) },
 	{ "user", KEY_STRING, AT(struct policy, user), .check = check_user },
 	{ "user_namespace", KEY_BOOL, AT(struct policy, user_namespace) },
 	{ "root", KEY_OBJECT, 0, .keys = root_keys },
-	{ "rlimits", KEY_CUSTOM, 0, .read = read_rlimits },
+	{ "rlimits", KEY_CUSTOM, 0, .read = read_rlimits, .write = write_rlimits },
 	{ "resources", KEY_OBJECT, AT(struct policy, resources), .keys = resource_keys },
 	{ "limits", KEY_OBJECT, AT(struct policy, limits), .keys = limit_keys },
 	{ "network", KEY_ENUM, AT(struct policy, network), .names = networks },
 	{ "masked_paths", KEY_LIST, AT(struct policy, masked_paths), .check = policy_check_path },
 	{ "readonly_paths", KEY_LIST, AT(struct policy, readonly_paths), .check = policy_check_path },
-	{ "landlock", KEY_CUSTOM, AT(struct policy, landlock), .read = policy_read_landlock },
-	{ "seccomp", KEY_CUSTOM, 0, .read = policy_read_seccomp },
+	{ "landlock", KEY_CUSTOM, AT(struct policy, landlock), .read = policy_read_landlock,
+		.write = policy_write_landlock },
+	{ "seccomp", KEY_CUSTOM, 0, .read = policy_read_seccomp, .write = policy_write_seccomp },
 	{ .name = NULL },
 };

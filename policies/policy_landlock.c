@@ -43,14 +43,28 @@ static int read_ports(const struct document *d, const struct json *j, void *out,
 	return 0;
 }
 
+static void write_ports(struct json_writer *w, const char *key, const void *in)
+{
+	char *const *ports = *(char **const *)in;
+
+	if (!ports)
+		return;
+	json_begin_array(w, key);
+	strv_foreach(port, ports)
+		json_put_uint(w, NULL, strtoull(port, NULL, 10));
+	json_end(w);
+}
+
 static const struct key landlock_keys[] = {
 	{ "best_effort", KEY_BOOL, AT(struct plan_landlock, best_effort) },
 	{ "read", KEY_LIST, AT(struct plan_landlock, read), .check = policy_check_path },
 	{ "write", KEY_LIST, AT(struct plan_landlock, write), .check = policy_check_path },
 	{ "execute", KEY_LIST, AT(struct plan_landlock, execute), .check = policy_check_path },
 	{ "list", KEY_LIST, AT(struct plan_landlock, list), .check = policy_check_path },
-	{ "connect_tcp", KEY_CUSTOM, AT(struct plan_landlock, connect_tcp), .read = read_ports },
-	{ "bind_tcp", KEY_CUSTOM, AT(struct plan_landlock, bind_tcp), .read = read_ports },
+	{ "connect_tcp", KEY_CUSTOM, AT(struct plan_landlock, connect_tcp), .read = read_ports,
+		.write = write_ports },
+	{ "bind_tcp", KEY_CUSTOM, AT(struct plan_landlock, bind_tcp), .read = read_ports,
+		.write = write_ports },
 	{ .name = NULL },
 };
 
@@ -64,4 +78,17 @@ int policy_read_landlock(const struct document *d, const struct json *j, void *o
 	if (j->type != JSON_OBJECT)
 		return schema_refuse(d, j, err, "%s: expected false or an object", json_type_name(j->type));
 	return schema_read(d, j, landlock_keys, out, err);
+}
+
+void policy_write_landlock(struct json_writer *w, const char *key, const void *in)
+{
+	const struct plan_landlock *l = in;
+
+	if (!l->read && !l->write && !l->execute && !l->list && !l->connect_tcp && !l->bind_tcp) {
+		json_put_bool(w, key, false);
+		return;
+	}
+	json_begin_object(w, key);
+	schema_write(w, landlock_keys, l);
+	json_end(w);
 }

@@ -271,7 +271,8 @@ static int read_names(const struct document *d, const struct json *j, struct rul
 	text->except = expand_groups(text->except);
 	strv_foreach(name, text->except)
 		if (!has_name(text->rule.syscalls, name))
-			return schema_refuse(d, except, err, "%s is not among the rule's syscalls: nothing to except", name);
+			return schema_refuse(d, except, err, "%s is not among the rule's syscalls: nothing to except",
+					name);
 	take_out(&text->rule.syscalls, text->except);
 	return text->rule.syscalls[0] ? 0 : schema_refuse(d, except, err, "nothing is left of the rule's syscalls");
 }
@@ -389,4 +390,84 @@ int policy_read_seccomp(const struct document *d, const struct json *j, void *ou
 	if (r == 0 && json_get(j, "errno") && p->seccomp.default_error && p->seccomp.default_action != SECCOMP_ERRNO)
 		r = schema_refuse(d, json_get(j, "errno"), err, "belongs to the default \"errno\"");
 	return r;
+}
+
+/* ---- writing ---- */
+
+static void write_register(struct json_writer *w, const char *key, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof text, "0x%llx", (unsigned long long)value); /* fits */
+	json_put_string(w, key, text);
+}
+
+static void write_error(struct json_writer *w, uint64_t error)
+{
+	const char *name = strerrorname_np((int)error);
+
+	if (error && name)
+		json_put_string(w, "errno", name);
+	else if (error)
+		json_put_uint(w, "errno", error);
+}
+
+static void write_capability(struct json_writer *w, const struct seccomp_rule *rule)
+{
+	_cleanup_free_ char *text = rule->capability ? xasprintf("%s%s", rule->without_capability ? "!" : "",
+			caps_name((unsigned)rule->capability - 1)) : NULL;
+
+	if (text)
+		json_put_string(w, "capability", text);
+}
+
+static void write_rule(struct json_writer *w, const struct seccomp_rule *rule)
+{
+	json_begin_object(w, NULL);
+	if (rule->document) {
+		_cleanup_free_ char *comment = xasprintf("%s:%u", rule->document, rule->line);
+
+		json_put_string(w, "comment", comment);
+	}
+	json_begin_array(w, "syscalls");
+	strv_foreach(name, rule->syscalls)
+		json_put_string(w, NULL, name);
+	json_end(w);
+	json_put_string(w, "action", rule_actions[rule->action]);
+	if (rule->action == SECCOMP_ERRNO)
+		write_error(w, rule->error);
+	if (rule->n_arguments)
+		json_begin_array(w, "arguments");
+	for (size_t i = 0; i < rule->n_arguments; i++) {
+		json_begin_object(w, NULL);
+		json_put_uint(w, "index", rule->arguments[i].index);
+		json_put_string(w, "op", compares[rule->arguments[i].compare]);
+		write_register(w, "value", rule->arguments[i].value);
+		if (rule->arguments[i].compare == SECCOMP_MASKED_EQ)
+			write_register(w, "value_two", rule->arguments[i].value_two);
+		json_end(w);
+	}
+	if (rule->n_arguments)
+		json_end(w);
+	write_capability(w, rule);
+	json_end(w);
+}
+
+void policy_write_seccomp(struct json_writer *w, const char *key, const void *in)
+{
+	const struct policy *p = in;
+
+	if (p->seccomp_off) {
+		json_put_bool(w, key, false);
+		return;
+	}
+	json_begin_object(w, key);
+	json_put_string(w, "default", actions[p->seccomp.default_action]);
+	if (p->seccomp.default_action == SECCOMP_ERRNO)
+		write_error(w, p->seccomp.default_error);
+	json_begin_array(w, "rules");
+	for (size_t i = 0; i < p->seccomp.n_rules; i++)
+		write_rule(w, &p->seccomp.rules[i]);
+	json_end(w);
+	json_end(w);
 }

@@ -38,12 +38,16 @@ struct key {
 	const char *(*check)(const char *value, char **ret);
 	/* CUSTOM. j may be JSON_NULL: back to the state without the key. */
 	int (*read)(const struct document *d, const struct json *j, void *out, struct error *err);
+	/* CUSTOM: writes what read() read, with the key; nothing if nothing was said. */
+	void (*write)(struct json_writer *w, const char *key, const void *in);
 };
 
 #define AT(type, field) .offset = offsetof(type, field)
 
 /* Reads the object j by the table into out. A null value takes back what an extended document has set. */
 int schema_read(const struct document *d, const struct json *j, const struct key *keys, void *out, struct error *err);
+/* Writes the members of an object that the table describes: what schema_read() would read back. */
+void schema_write(struct json_writer *w, const struct key *keys, const void *in);
 /* -EINVAL and "FILE:LINE: key.path: …". */
 int schema_refuse(const struct document *d, const struct json *j, struct error *err, const char *fmt, ...)
 		__attribute__((format(printf, 4, 5)));
@@ -59,6 +63,8 @@ const char *schema_nearest(const char *word, const char *const *candidates);
 
 /* The tables: policy_keys.c, policy_seccomp.c. */
 extern const struct key policy_keys[];
+void policy_write_seccomp(struct json_writer *w, const char *key, const void *in);
+void policy_write_landlock(struct json_writer *w, const char *key, const void *in);
 int policy_read_seccomp(const struct document *d, const struct json *j, void *out, struct error *err);
 void policy_release_rules(struct seccomp_profile *profile);
 /* An absolute path without "..", as of masked_paths. */

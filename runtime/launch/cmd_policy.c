@@ -15,7 +15,11 @@
 static const char usage[] =
 	"Usage: bivalve policy list [--groups] [--json]      the policies built in; the groups of system calls\n"
 	"       bivalve policy show NAME                     the document of one of them\n"
+	"       bivalve policy show --effective P            all that P says, with what it extends, as one document\n"
 	"       bivalve policy check FILE                    is this document valid? Says where it is not\n"
+	"       bivalve policy diff P Q                      what Q says otherwise than P (status 1 if anything)\n"
+	"       bivalve policy explain [--json] P QUESTION   yes, no or depends, and which rules say so\n"
+	"            QUESTION: call NAME [ARG…]   read|write|execute|list PATH   reach HOST:PORT\n"
 	"       bivalve policy learn [-o FILE] [OPTIONS] IMAGE [COMMAND…] | -- PROGRAM [ARG…]\n"
 	"                                                    runs it and writes the policy that it took\n";
 
@@ -116,12 +120,39 @@ static int verb_list(int argc, char **argv, struct error *err)
 	return groups ? list_groups(json) : list_presets(json);
 }
 
+/* What is in force, whichever documents it came from. */
+static int show_effective(const char *name, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct policy p = { 0 };
+	int r = policy_load(name, &p, err);
+
+	if (r < 0)
+		return r;
+	text = policy_effective(&p);
+	fputs(text, stdout);
+	policy_release(&p);
+	return 0;
+}
+
 static int verb_show(int argc, char **argv, struct error *err)
 {
-	const char *text = argc == 2 ? preset_text(argv[1]) : NULL;
+	bool effective = false, help;
+	const struct option_row rows[] = {
+		{ .name = "effective", .kind = OPTION_FLAG, .target = &effective, .help = "all that is in force" },
+		{ .name = NULL },
+	};
+	int at, r = options_parse(rows, argc, argv, &at, &help, err);
+	const char *text;
 
-	if (argc != 2)
+	if (r < 0)
+		return r;
+	if (argc - at != 1)
 		return error_set(err, EINVAL, "policy show: expected the name of a policy");
+	if (effective)
+		return show_effective(argv[at], err);
+	argv += at - 1;
+	text = preset_text(argv[1]);
 	if (!text)
 		return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[1]);
 	fputs(text, stdout);
@@ -149,6 +180,8 @@ static const struct {
 	{ "list", verb_list },
 	{ "show", verb_show },
 	{ "check", verb_check },
+	{ "diff", policy_verb_diff },
+	{ "explain", policy_verb_explain },
 	{ "learn", policy_verb_learn },
 };
 
@@ -163,5 +196,6 @@ int cmd_policy(int argc, char **argv, struct error *err)
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		if (!strcmp(verb, verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1, err);
-	return error_set(err, EINVAL, "policy: expected list, show, check, learn: see `bivalve policy --help`");
+	return error_set(err, EINVAL, "policy: expected list, show, check, diff, explain or learn: see "
+			"`bivalve policy --help`");
 }

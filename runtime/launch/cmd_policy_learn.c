@@ -31,7 +31,8 @@ static void open_up(struct plan *plan)
 static int write_document(const char *text, const char *path, struct error *err)
 {
 	if (!path || !strcmp(path, "-"))
-		return fd_write_full(STDOUT_FILENO, text, strlen(text)) < 0 ? error_sys(err, "cannot write the policy") : 0;
+		return fd_write_full(STDOUT_FILENO, text, strlen(text)) < 0 ?
+			error_sys(err, "cannot write the policy") : 0;
 	return file_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, err);
 }
 

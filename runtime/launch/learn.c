@@ -6,8 +6,8 @@
  * that have kinds (socket, ioctl, prctl) are cut down to the kinds that were seen, files and ports to those that were
  * used. So it can never allow what its base denies, and what the base denied in the run it denies in the same way.
  *
- * Paths are generalised where the next run has others: /proc and /dev/pts by number, a folder in which something was made
- * or removed, a folder of which very many files were used, and what is temporary.
+ * Paths are generalised where the next run has others: /proc and /dev/pts by number, a folder in which something was
+ * made or removed, a folder of which very many files were used, and what is temporary.
  */
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -53,6 +53,7 @@ struct learnt {
 	struct kind kinds[MAX_KINDS];
 	size_t n_kinds;
 	char **paths[PATHS];
+	char **made;             /* what was not there before the run */
 	char **connects, **binds; /* ports */
 };
 
@@ -66,6 +67,7 @@ void learnt_free(struct learnt *l)
 	for (size_t i = 0; l && i < PATHS; i++)
 		strv_free(l->paths[i]);
 	if (l) {
+		strv_free(l->made);
 		strv_free(l->connects);
 		strv_free(l->binds);
 	}
@@ -108,38 +110,59 @@ static const char *generalise(const char *path)
 	return path;
 }
 
-static void add_folder(struct learnt *l, const char *path)
+/* Where the path will be found by a rule when the next run starts: what this one made is not there then. */
+static char *place_of(const struct learnt *l, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *general = generalise(path);
-	_cleanup_free_ char *folder = general != path ? xstrdup(general) :
-		xstrndup(path, slash && slash > path ? (size_t)(slash - path) : 1);
+	char *place = xstrdup(generalise(path));
 
-	add(&l->paths[WRITE], folder);
+	while (has(l->made, place)) {
+		char *slash = strrchr(place, '/');
+
+		slash[slash == place] = '\0';
+	}
+	return place;
+}
+
+static void add_place(struct learnt *l, int list, const char *path)
+{
+	_cleanup_free_ char *place = place_of(l, path);
+
+	add(&l->paths[list], place);
+}
+
+/* The folder of an entry that was made or removed. */
+static void add_folder(struct learnt *l, int list, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *folder = xstrndup(path, slash > path ? (size_t)(slash - path) : 1);
+
+	add_place(l, list, folder);
 }
 
 static void hear_path(struct learnt *l, const struct watch_event *e)
 {
 	static const char gone[] = " (deleted)";
+	static const struct {
+		uint32_t access;
+		int list;
+	} wanted[] = { { WATCH_READ, READ }, { WATCH_LIST, LIST }, { WATCH_EXECUTE, EXECUTE }, { WATCH_WRITE, WRITE } };
 	size_t len = strlen(e->path);
+	bool exists = e->exists || beneath(e->path, "/proc"); /* "self" is another one for who looks it up */
 
 	if (e->path[0] != '/' || !e->access || len + 1 >= sizeof e->path)
 		return;
 	if (len >= sizeof gone && !strcmp(e->path + len - (sizeof gone - 1), gone))
 		return;
-	if (e->exists && e->access & WATCH_READ)
-		add(&l->paths[READ], generalise(e->path));
-	if (e->exists && e->access & WATCH_LIST)
-		add(&l->paths[LIST], generalise(e->path));
-	if (e->exists && e->access & WATCH_EXECUTE)
-		add(&l->paths[EXECUTE], e->path);
-	if (e->exists && e->access & WATCH_WRITE)
-		add(&l->paths[WRITE], generalise(e->path));
-	if (!e->exists && e->access & WATCH_READ && e->access & WATCH_MAKE) {
-		add_folder(l, e->path); /* and read what it makes there */
-		add(&l->paths[READ], l->paths[WRITE][strv_len(l->paths[WRITE]) - 1]);
-	}
 	if (e->access & (WATCH_MAKE | WATCH_REMOVE))
-		add_folder(l, e->path);
+		add_folder(l, WRITE, e->path);
+	if (!exists && e->access & WATCH_MAKE) {
+		if (e->access & WATCH_READ)
+			add_folder(l, READ, e->path);
+		add(&l->made, e->path);
+	}
+	for (size_t i = 0; exists && i < ARRAY_LEN(wanted); i++)
+		if (e->access & wanted[i].access)
+			add_place(l, wanted[i].list, e->path);
 }
 
 static void hear_address(struct learnt *l, const struct watch_event *e)
@@ -255,7 +278,8 @@ static void put_ports(struct json_writer *w, const char *key, char *const *ports
 
 static void put_landlock(struct json_writer *w, struct learnt *l, bool network)
 {
-	static const char *const keys[] = { [READ] = "read", [WRITE] = "write", [EXECUTE] = "execute", [LIST] = "list" };
+	static const char *const keys[] = { [READ] = "read", [WRITE] = "write", [EXECUTE] = "execute",
+		[LIST] = "list" };
 
 	json_begin_object(w, "landlock");
 	json_put_bool(w, "best_effort", network); /* ports need a newer kernel than Debian 12's guest has */

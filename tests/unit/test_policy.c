@@ -479,6 +479,49 @@ static void test_group_rules(void)
 	policy_release(&p);
 }
 
+static void test_except(void)
+{
+	static const char text[] = V "\"extends\":null,\"seccomp\":{\"default\":\"allow\",\"rules\":["
+			"{\"syscalls\":[\"@mount\"],\"except\":[\"mount\",\"chroot\"],\"action\":\"errno\"}]}}";
+	struct policy p = { 0 };
+	struct error err;
+	int r = policy_parse(text, sizeof text - 1, "t", &p, &err);
+
+	ok(r == 0 && has(p.seccomp.rules[0].syscalls, "umount2") && !has(p.seccomp.rules[0].syscalls, "mount") &&
+			!has(p.seccomp.rules[0].syscalls, "chroot"), "a rule for a group, but for some of its calls");
+	policy_release(&p);
+}
+
+/* What is written of a policy reads back as the same policy; written again it is the same text. */
+static void test_effective(void)
+{
+	for (const char *const *name = policy_presets(); *name; name++) {
+		struct policy p = { 0 }, again = { 0 };
+		_cleanup_free_ char *first = NULL, *second = NULL;
+		struct bytes a = { 0 }, b = { 0 };
+		struct error err;
+		bool good = policy_load(*name, &p, &err) == 0;
+
+		first = policy_effective(&p);
+		good = good && policy_parse(first, strlen(first), "t", &again, &err) == 0;
+		again.description = again.description ? again.description : xstrdup("");
+		if (good && !p.seccomp_off)
+			good = seccomp_compile(&p.seccomp, 0, NULL, &a, &err) == 0 &&
+				seccomp_compile(&again.seccomp, 0, NULL, &b, &err) == 0 && a.len == b.len &&
+				memcmp(a.data, b.data, a.len) == 0;
+		for (size_t i = 0; good && i < again.seccomp.n_rules; i++) {
+			again.seccomp.rules[i].document = p.seccomp.rules[i].document; /* comments say where it stood */
+			again.seccomp.rules[i].line = p.seccomp.rules[i].line;
+		}
+		second = good ? policy_effective(&again) : NULL;
+		ok(good && !strcmp(first, second), "%s: what is in force, written and read, is the same", *name);
+		free(a.data);
+		free(b.data);
+		policy_release(&p);
+		policy_release(&again);
+	}
+}
+
 /* ---- plans ---- */
 
 static bool plan_has_rlimit(const struct plan *plan, const char *type, uint64_t soft)
@@ -567,6 +610,8 @@ int main(void)
 	test_all_decided();
 	test_groups();
 	test_group_rules();
+	test_except();
+	test_effective();
 	test_apply();
 	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0, "cleaned up");
 	return tap_done();
