@@ -159,11 +159,21 @@ int container_processes(const struct instance *in, struct backend_process **ret,
 	return 0;
 }
 
-/* Where the group counts neither CPU time nor processes (a bundle's that runs in
- * the foreground, on v1): of those alive. */
+static uint64_t resident_bytes(uint64_t pid)
+{
+	_cleanup_free_ char *text = NULL, *path = xasprintf("/proc/%ju/statm", (uintmax_t)pid);
+	unsigned long long resident = 0;
+
+	if (file_read_at(AT_FDCWD, path, 4096, &text, NULL, NULL) == 0)
+		(void)sscanf(text, "%*u %llu", &resident); /* else 0: it has ended */
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Where the group counts no CPU time, memory or processes (a bundle's that runs in the foreground, on v1): of those
+ * alive. */
 static void add_from_processes(const struct instance *in, struct stats *stats)
 {
-	bool counted = stats->cpu_us > 0;
+	bool counted = stats->cpu_us > 0, weighed = stats->memory_bytes > 0;
 	struct backend_process *all;
 	size_t n;
 
@@ -171,6 +181,8 @@ static void add_from_processes(const struct instance *in, struct stats *stats)
 		return;
 	for (size_t i = 0; !counted && i < n; i++)
 		stats->cpu_us += all[i].cpu_us;
+	for (size_t i = 0; !weighed && i < n; i++)
+		stats->memory_bytes += resident_bytes(all[i].pid);
 	if (!stats->pids)
 		stats->pids = n;
 	backend_processes_free(all, n);

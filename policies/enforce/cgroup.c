@@ -226,14 +226,15 @@ static int make_v1(const struct cgroup_host *host, const char *path, unsigned hi
 
 /* Hierarchies beyond those that limits bind in: what counts (and denies forks)
  * cheaply; with FIGURES all that counts. */
-static unsigned hierarchies_for_figures(const struct cgroup_host *host, unsigned flags)
+static unsigned hierarchies_for_figures(const struct cgroup_host *host, unsigned flags, unsigned made)
 {
 	static const enum cgroup_hierarchy always[] = { CGROUP_MEMORY, CGROUP_PIDS },
 		/* Not cpu: joining it takes ten times as long as any other, and without a quota it counts nothing. */
 		figures[] = { CGROUP_CPUACCT, CGROUP_BLKIO };
 	unsigned mask = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(always) && !(flags & CGROUP_NO_FIGURES && mask); i++)
+	/* Without figures one of v1's is enough: its processes are found there, and a verb that needs more adds it. */
+	for (size_t i = 0; i < ARRAY_LEN(always) && !(flags & CGROUP_NO_FIGURES && (made | mask)); i++)
 		mask |= cgroup_has(host, always[i]) ? 1u << always[i] : 0;
 	for (size_t i = 0; flags & CGROUP_FIGURES && i < ARRAY_LEN(figures); i++)
 		mask |= cgroup_has(host, figures[i]) ? 1u << figures[i] : 0;
@@ -269,7 +270,8 @@ int cgroup_create_with(const struct cgroup_host *host, const char *path, const s
 	if (r < 0)
 		return r;
 	cgroup_settings_fill(host, res, &s);
-	wanted = s.hierarchies | hierarchies_for_figures(host, flags) | (devices ? CGROUP_BIT(DEVICES) : 0);
+	wanted = s.hierarchies | (devices ? CGROUP_BIT(DEVICES) : 0);
+	wanted |= hierarchies_for_figures(host, flags, host->layout == CGROUP_V2 ? 0 : wanted);
 	r = host->layout == CGROUP_V2 ? make_v2(host, path, wanted, s.hierarchies, err)
 				      : make_v1(host, path, wanted, err);
 	if (r == -EBUSY)

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "container-backend/exec.h"
+#include "container-backend/mounts.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
@@ -94,6 +95,8 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	struct spawn_result result = { .pidfd = -1, .console_fd = -1, .scratch_fd = -1, .release_fd = -1 };
 	int go[2], events[2], r = read_plan(g, s, err);
 
+	if (r == 0)
+		r = mounts_check(&g->plan, err); /* as the container shell does it */
 	if (r < 0)
 		return r;
 	request.cgroup = g->cgroup;
