@@ -140,6 +140,10 @@ static void tell_end(int event_fd, int status)
 		event.cpu_user_us = microseconds(usage.ru_utime);
 		event.cpu_system_us = microseconds(usage.ru_stime);
 		event.peak_memory_bytes = (uint64_t)usage.ru_maxrss * 1024; /* of the largest process */
+		event.read_bytes = (uint64_t)usage.ru_inblock * 512;
+		event.write_bytes = (uint64_t)usage.ru_oublock * 512;
+		event.switches = (uint64_t)usage.ru_nvcsw;
+		event.preemptions = (uint64_t)usage.ru_nivcsw;
 	}
 	(void)backend_event_send(event_fd, &event); /* our own status says the same to whoever waits */
 }

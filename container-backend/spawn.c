@@ -44,10 +44,9 @@ static int make_group(struct spawn *s, struct error *err)
 	const struct spawn_request *q = s->request;
 	/* Of a bundle an engine may ask for all the figures; whoever runs one in the foreground gets what its processes
 	 * tell. In a guest no device is the host's. */
-	unsigned flags = (!q->plan->bundle                    ? 0
-				 : q->detached || q->in_guest ? CGROUP_FIGURES
-							      : CGROUP_NO_FIGURES) |
-			 (q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
+	bool counted = q->plan->bundle ? q->detached || q->in_guest : q->plan->figures || q->plan->limits.cpu_us;
+	unsigned flags = (counted ? CGROUP_FIGURES : q->plan->bundle ? CGROUP_NO_FIGURES : 0) |
+		(q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
 	int r = cgroup_create_with(&s->host, q->cgroup, &q->plan->resources, flags, &s->hierarchies, err);
 
 	s->made_group = r == 0;

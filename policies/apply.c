@@ -82,10 +82,16 @@ static void fill_resources(struct plan_resources *to, const struct plan_resource
 
 static void fill_root(struct plan_root *root, const struct policy *p)
 {
+	fill_u64(&root->upper_inodes, p->upper_inodes);
+	if (root->empty) { /* the size is that of what is kept aside: the root may be read-only all the same */
+		root->read_only = root->read_only || p->read_only_root;
+		fill_u64(&root->upper_bytes, p->disk_bytes ? p->disk_bytes : p->upper_bytes);
+		return;
+	}
 	/* A size for the writes on the command line is a wish to write. */
 	if (root->upper_bytes == 0) {
 		root->read_only = root->read_only || p->read_only_root;
-		root->upper_bytes = root->read_only ? 0 : p->upper_bytes;
+		root->upper_bytes = root->read_only ? 0 : p->disk_bytes ? p->disk_bytes : p->upper_bytes;
 	}
 }
 
@@ -141,6 +147,10 @@ int policy_apply(const struct policy *p, const char *seccomp_cache_dir, struct p
 	fill_rlimits(process, p->rlimits, p->n_rlimits);
 	fill_resources(&plan->resources, &p->resources);
 	fill_u64(&plan->limits.wall_us, p->limits.wall_us);
+	fill_u64(&plan->limits.cpu_us, p->limits.cpu_us);
+	fill_u64(&plan->limits.output_bytes, p->limits.output_bytes);
+	fill_u64(&plan->limits.file_bytes, p->limits.file_bytes);
+	fill_u64(&plan->limits.open_files, p->limits.open_files);
 	if (p->user_namespace)
 		plan->namespaces |= PLAN_NS(USER);
 	if (plan->network == NETWORK_NONE)

@@ -24,7 +24,7 @@ struct policy {
 	struct plan_resources resources;
 	struct plan_limits limits;
 	int network;                /* enum plan_network */
-	uint64_t upper_bytes;
+	uint64_t upper_bytes, disk_bytes, upper_inodes;
 	char **masked_paths, **readonly_paths;
 	struct plan_landlock landlock; /* restricts follows from which lists are there */
 	bool seccomp_off;           /* "seccomp": false */

@@ -248,8 +248,18 @@ static const struct key resource_keys[] = {
 	{ .name = NULL },
 };
 
+static const struct key disk_keys[] = {
+	{ "bytes", KEY_SIZE, AT(struct policy, disk_bytes), .min = 65536, .max = EXBIBYTE },
+	{ "inodes", KEY_COUNT, AT(struct policy, upper_inodes), .min = 16, .max = INT64_MAX },
+	{ .name = NULL },
+};
+
 static const struct key limit_keys[] = {
 	{ "wall_time", KEY_DURATION, AT(struct plan_limits, wall_us), .min = 1000, .max = YEAR_US },
+	{ "cpu_time", KEY_DURATION, AT(struct plan_limits, cpu_us), .min = 1000, .max = YEAR_US },
+	{ "output", KEY_SIZE, AT(struct plan_limits, output_bytes), .min = 1, .max = EXBIBYTE },
+	{ "file_size", KEY_SIZE, AT(struct plan_limits, file_bytes), .min = 1, .max = EXBIBYTE },
+	{ "open_files", KEY_COUNT, AT(struct plan_limits, open_files), .min = 3, .max = 1 << 30 },
 	{ .name = NULL },
 };
 
@@ -262,6 +272,7 @@ const struct key policy_keys[] = {
 	{ "user", KEY_STRING, AT(struct policy, user), .check = check_user },
 	{ "user_namespace", KEY_BOOL, AT(struct policy, user_namespace) },
 	{ "root", KEY_OBJECT, 0, .keys = root_keys },
+	{ "disk", KEY_OBJECT, 0, .keys = disk_keys },
 	{ "rlimits", KEY_CUSTOM, 0, .read = read_rlimits, .write = write_rlimits },
 	{ "resources", KEY_OBJECT, AT(struct policy, resources), .keys = resource_keys },
 	{ "limits", KEY_OBJECT, AT(struct policy, limits), .keys = limit_keys },

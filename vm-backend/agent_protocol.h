@@ -131,6 +131,7 @@ struct agent_exit {
 	int32_t wait_status;     /* as from wait(2) */
 	uint32_t pad;
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* 0: not known */
+	uint64_t read_bytes, write_bytes, switches, preemptions; /* likewise */
 };
 
 struct agent_request {       /* then the question's text */
@@ -147,7 +148,7 @@ struct agent_reply {         /* then a piece of the text; of an error's line, if
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory");
 _Static_assert(sizeof(struct agent_header) == 8 && sizeof(struct agent_hello) == 16 &&
-		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 48 &&
+		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 80 &&
 		sizeof(struct agent_request) == 8 && sizeof(struct agent_renew) == 80 &&
 		sizeof(struct agent_renewed) == 24 && sizeof(struct agent_quiesced) == 8 &&
 		sizeof(struct agent_reply) == 16, "no hidden padding");

@@ -84,6 +84,7 @@ static void status_text(char *buf, size_t size, const struct side *s)
 	case REPORT_SIGNALED: (void)snprintf(buf, size, "%s", r->signal); break;
 	case REPORT_OOM: (void)snprintf(buf, size, "out of memory (%s)", r->signal); break;
 	case REPORT_TIMEOUT: (void)snprintf(buf, size, "time-out"); break;
+	case REPORT_LIMIT: (void)snprintf(buf, size, "limit"); break;
 	case REPORT_ERROR: (void)snprintf(buf, size, "error %" PRId64, r->exit_code); break;
 	}
 	if (s->error.code)

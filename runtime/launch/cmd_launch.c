@@ -12,6 +12,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/path.h"
 #include "runtime/launch/commands.h"
+#include "runtime/launch/limits.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/run.h"
 
@@ -118,8 +119,10 @@ static int run_audited(const struct backend *backend, struct plan *plan, struct 
 int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err)
 {
 	const struct backend *backend = backend_find(plan->backend);
-	int r = backend->check(plan, err);
+	int r = limits_check(plan, io->best_effort, report, err);
 
+	if (r == 0)
+		r = backend->check(plan, err);
 	if (r == 0 && !strcmp(plan->backend, "vm")) {
 		r = prepare_store(plan, err);
 		report->start_ns = clock_now_ns(); /* what is made once and kept is no part of starting */
@@ -138,7 +141,7 @@ static int open_input(const struct launch_options *o, int *ret_fd, struct error 
 static int launch(const struct launch_options *o, struct report *report, struct error *err)
 {
 	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal,
-		.audit_path = o->audit };
+		.audit_path = o->audit, .best_effort = o->best_effort };
 	_cleanup_close_ int input = -1;
 	struct plan plan = { 0 };
 	struct error unwritten = { 0 };

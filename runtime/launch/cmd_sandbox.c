@@ -13,7 +13,7 @@ static int run(const struct launch_options *o, const struct sandbox_changes *wan
 	struct error *err)
 {
 	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal,
-		.audit_path = o->audit, .scratch_fd = -1 };
+		.audit_path = o->audit, .best_effort = o->best_effort, .scratch_fd = -1 };
 	struct plan plan = { 0 };
 	struct error unwritten = { 0 };
 	uint64_t since_ns;

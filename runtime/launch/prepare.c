@@ -21,6 +21,7 @@
 #include "policies/units.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
+#include "runtime/launch/limits.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/sandbox_view.h"
 #include "vm-backend/kernel/kernel.h"
@@ -69,6 +70,17 @@ static int parse_pids(const char *text, void *target, struct error *err)
 	return 0;
 }
 
+static int parse_count(const char *text, void *target, struct error *err)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end || value < 3 || value > 1UL << 40)
+		return error_set(err, EINVAL, "%s: expected a number of at least 3", text);
+	*(uint64_t *)target = value;
+	return 0;
+}
+
 void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_ROWS])
 {
 	const struct option_row table[] = {
@@ -80,8 +92,20 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 0, "pids-limit", OPTION_PARSED, &o->pids, "N", "processes and threads at once", parse_pids },
 		{ 0, "upper-size", OPTION_PARSED, &o->upper_bytes, "SIZE", "room for what it writes to its root",
 			parse_size },
+		{ 0, "disk", OPTION_PARSED, &o->upper_bytes, "SIZE", "the same", parse_size },
+		{ 0, "disk-inodes", OPTION_PARSED, &o->upper_inodes, "N", "files and folders that it may make there",
+			parse_count },
+		{ 0, "cpu-time", OPTION_PARSED, &o->cpu_time_us, "TIME", "end it after so much CPU time (status 124)",
+			parse_duration },
+		{ 0, "output-limit", OPTION_PARSED, &o->output_bytes, "SIZE",
+			"end it after so much output (status 137)", parse_size },
+		{ 0, "fsize", OPTION_PARSED, &o->file_bytes, "SIZE", "no file may become larger", parse_size },
+		{ 0, "nofile", OPTION_PARSED, &o->open_files, "N", "open files of a process", parse_count },
+		{ 0, "best-effort", OPTION_FLAG, &o->best_effort, NULL,
+			"go on without limits that this host cannot bind; the report names them", NULL },
 		{ 0, "read-only", OPTION_FLAG, &o->read_only, NULL, "the root file system cannot be written", NULL },
-		{ 'v', "volume", OPTION_LIST, &o->volumes, "SRC:DST[:ro]", "show a folder or file of the host", NULL },
+		{ 'v', "volume", OPTION_LIST, &o->volumes, "SRC:DST[:ro]", "show a folder or file of the host",
+			NULL },
 		{ 0, "tmpfs", OPTION_LIST, &o->tmpfs, "DST[:OPTS]", "an empty file system in memory", NULL },
 		{ 'e', "env", OPTION_LIST, &o->env, "K=V", "set a variable; K alone copies ours", NULL },
 		{ 'w', "workdir", OPTION_STRING, &o->workdir, "DIR", "working directory", NULL },
@@ -94,8 +118,8 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 'h', "hostname", OPTION_STRING, &o->hostname, "NAME", "its host name (the instance's)", NULL },
 		{ 0, "entrypoint", OPTION_STRING, &o->entrypoint, "PROGRAM", "instead of the image's", NULL },
 		{ 0, "net", OPTION_STRING, &o->network, "none|host", "network (none: loopback only)", NULL },
-		{ 0, "no-init", OPTION_FLAG, &o->init_off, NULL, "the command itself is process 1, without our reaper",
-			NULL },
+		{ 0, "no-init", OPTION_FLAG, &o->init_off, NULL,
+			"the command itself is process 1, without our reaper", NULL },
 		{ 0, "timeout", OPTION_PARSED, &o->timeout_us, "TIME", "end it after: 500ms, 10s, 5m (status 124)",
 			parse_duration },
 		{ 0, "engine", OPTION_STRING, &o->engine, "auto|kvm|qemu", "what runs the microVM (auto)", NULL },
@@ -304,8 +328,11 @@ static void fill_limits(const struct launch_options *o, struct plan *plan)
 		plan->resources.cpu_period_us = CPU_PERIOD_US;
 		plan->resources.cpu_quota_us = (uint64_t)(o->cpus * CPU_PERIOD_US + 0.5);
 	}
-	plan->limits.wall_us = o->timeout_us;
+	plan->limits = (struct plan_limits){ .wall_us = o->timeout_us, .cpu_us = o->cpu_time_us,
+		.output_bytes = o->output_bytes, .file_bytes = o->file_bytes, .open_files = o->open_files };
 	plan->root.upper_bytes = o->upper_bytes;
+	plan->root.upper_inodes = o->upper_inodes;
+	plan->figures = o->report != NULL;
 	plan->root.read_only = o->read_only;
 }
 
@@ -512,6 +539,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 		r = fill_volumes(o, ret, err);
 	if (r == 0)
 		r = fill_policy(o, &image, run_dir, ret, err);
+	limits_to_rlimits(ret);
 	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
 		r = sandbox_view_fill(o, ret, err);
 	policy_landlock_mounts(ret);

@@ -12,7 +12,9 @@ struct launch_options {
 	const char *start, *from;
 	const char *report, *audit;
 	char **volumes, **env, **tmpfs;
-	uint64_t memory_bytes, timeout_us, pids, upper_bytes;
+	uint64_t memory_bytes, timeout_us, pids, upper_bytes, upper_inodes;
+	uint64_t cpu_time_us, output_bytes, file_bytes, open_files;
+	bool best_effort;
 	double cpus;
 	const char *image;     /* the first word after the options; NULL: sandbox, the root is a view of the host */
 	char **command;        /* the rest: points into argv, NULL-terminated */

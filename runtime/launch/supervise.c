@@ -37,7 +37,8 @@
 
 enum { WATCH_PID, WATCH_EVENTS, WATCH_SIGNALS, WATCH_MASTER, WATCH_STDIN, WATCH_OUT, WATCH_ERR, WATCH_CALLS,
 	WATCH_COUNT };
-enum { KILL_GRACE_NS = 1000000000 };
+enum { KILL_GRACE_NS = 1000000000, CPU_CHECK_MAX_NS = 500000000, CPU_CHECK_MIN_NS = 5000000, RELAY_PIECE = 4096 };
+#define BOOT_GRACE_NS UINT64_C(180000000000) /* for a machine to come as far as the workload */
 
 /* Signals that are passed on to the workload rather than ending the launcher. */
 static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
@@ -52,7 +53,12 @@ struct watch {
 	struct pollfd fds[WATCH_COUNT];
 	int capture[2];            /* read ends of the workload's standard output and error */
 	uint64_t deadline_ns;      /* 0: none */
-	bool killed_hard, timed_out;
+	bool killed_hard;
+	const char *limit;         /* which limit has ended it; NULL: none */
+	uint64_t cpu_check_ns;     /* when the CPU time is looked at next; 0: it is not limited */
+	uint64_t output;           /* bytes that were passed on under a limit of them */
+	uint64_t processors;       /* how fast CPU time can pass */
+	bool began;                /* its first instruction is told */
 	bool have_exit;            /* the workload's side told its wait status */
 	int told_status;
 	int error_status;          /* exit status of a workload that could not be started; 0: it was */
@@ -82,6 +88,10 @@ static void on_exit_event(struct watch *w, const struct backend_event *e)
 	}
 	if (e->peak_memory_bytes)
 		r->peak_memory_bytes = e->peak_memory_bytes;
+	r->read_bytes = e->read_bytes;
+	r->write_bytes = e->write_bytes;
+	r->switches = e->switches;
+	r->preemptions = e->preemptions;
 	r->oom_kills += e->oom_kills;
 	r->pids_denied += e->pids_denied;
 	report_mark(r, "exit", e->at_ns);
@@ -95,6 +105,11 @@ static void on_milestone(struct watch *w, const struct backend_event *e)
 
 	if (len && len <= 40 && !e->text[strspn(e->text, allowed)])
 		report_mark(w->report, e->text, e->at_ns);
+	if (!strcmp(e->text, "exec") && !w->began) {
+		w->began = true;
+		if (w->plan->limits.wall_us && !w->limit)
+			w->deadline_ns = clock_now_ns() + w->plan->limits.wall_us * 1000;
+	}
 }
 
 static void on_event(struct watch *w)
@@ -137,26 +152,6 @@ static void on_signal(struct watch *w)
 	}
 }
 
-static void on_captured(struct watch *w, int which)
-{
-	char buffer[65536];
-	struct strbuf *to = which == WATCH_OUT ? &w->io->out : &w->io->err;
-	ssize_t n = read(w->fds[which].fd, buffer, sizeof buffer);
-	size_t room = w->io->capture_max > to->len ? w->io->capture_max - to->len : 0;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		w->fds[which].fd = -1;
-		return;
-	}
-	if (which == WATCH_OUT && w->io->out_bytes == 0)
-		report_mark(w->report, "first-output", 0);
-	if (which == WATCH_OUT)
-		w->io->out_bytes += (uint64_t)n;
-	strbuf_add(to, buffer, (size_t)n < room ? (size_t)n : room);
-}
-
 static void reap(struct watch *w)
 {
 	struct rusage usage = { 0 };
@@ -177,31 +172,132 @@ static void reap(struct watch *w)
 
 static int poll_timeout(const struct watch *w)
 {
-	uint64_t now;
+	uint64_t now, first = w->deadline_ns;
 
-	if (w->deadline_ns == 0)
+	if (w->cpu_check_ns && !w->limit && (!first || w->cpu_check_ns < first))
+		first = w->cpu_check_ns;
+	if (first == 0)
 		return -1;
 	now = clock_now_ns();
-	if (now >= w->deadline_ns)
+	if (now >= first)
 		return 0;
-	return (w->deadline_ns - now) / 1000000 >= INT_MAX ? INT_MAX : (int)((w->deadline_ns - now) / 1000000 + 1);
+	return (first - now) / 1000000 >= INT_MAX ? INT_MAX : (int)((first - now) / 1000000 + 1);
 }
 
 /* First the workload, so that its figures still reach us; a second later whatever stands for it on this host. */
-static void on_deadline(struct watch *w)
+static void end_by(struct watch *w, const char *limit)
 {
 	struct error err = { 0 };
 
-	if (!w->timed_out) {
-		w->timed_out = true;
-		w->deadline_ns = clock_now_ns() + KILL_GRACE_NS;
-		if (w->backend->kill(&w->in, SIGKILL, &err) == 0)
-			return;
+	if (w->limit)
+		return;
+	w->limit = limit;
+	w->deadline_ns = clock_now_ns() + KILL_GRACE_NS;
+	if (w->backend->kill(&w->in, SIGKILL, &err) < 0)
+		(void)pidfd_kill(w->in.live.pidfd, SIGKILL); /* ESRCH: it is over, which is what we want */
+}
+
+static void on_deadline(struct watch *w)
+{
+	if (!w->limit) {
+		end_by(w, "wall_time");
+		return;
 	}
 	if (!w->killed_hard)
-		(void)pidfd_kill(w->in.live.pidfd, SIGKILL); /* ESRCH: it is over, which is what we want */
+		(void)pidfd_kill(w->in.live.pidfd, SIGKILL); /* as above */
 	w->killed_hard = true;
 	w->deadline_ns = 0;
+}
+
+/*
+ * The kernel limits no group's CPU time: it is read, the more often the nearer the limit is. A guest is asked; one that
+ * does not answer is asked again.
+ */
+static void check_cpu(struct watch *w)
+{
+	uint64_t limit = w->plan->limits.cpu_us, left, now = clock_now_ns();
+	struct stats inside = { 0 }, outside = { 0 };
+
+	if (!w->cpu_check_ns || now < w->cpu_check_ns || w->limit)
+		return;
+	w->cpu_check_ns = now + CPU_CHECK_MAX_NS;
+	if (!w->began || w->backend->stats(&w->in, &inside, &outside, NULL) < 0) {
+		w->cpu_check_ns = now + CPU_CHECK_MIN_NS;
+		return;
+	}
+	if (inside.cpu_us >= limit)
+		end_by(w, "cpu_time");
+	left = inside.cpu_us >= limit ? 0 : (limit - inside.cpu_us) * 1000 / w->processors;
+	if (left < CPU_CHECK_MAX_NS)
+		w->cpu_check_ns = now + (left < CPU_CHECK_MIN_NS ? CPU_CHECK_MIN_NS : left);
+	record_release(&stats_type, &inside);
+	record_release(&stats_type, &outside);
+}
+
+/* How many of n bytes are still within the limit; beyond, the workload is over. */
+static ssize_t count_output(struct watch *w, ssize_t n)
+{
+	uint64_t left = w->plan->limits.output_bytes - w->output;
+
+	if ((uint64_t)n > left) {
+		n = (ssize_t)left;
+		end_by(w, "output");
+	}
+	w->output += (uint64_t)n;
+	return n;
+}
+
+/* To our own stream, which others share and which stays as blocking as it is: in pieces that poll(2) vouches for. */
+static void relay(struct watch *w, int which, const char *data, size_t n)
+{
+	struct pollfd p = { .fd = w->io->stdio[which == WATCH_OUT ? 1 : 2], .events = POLLOUT };
+
+	if (n && which == WATCH_OUT)
+		report_mark(w->report, "first-output", 0);
+	while (n && !w->killed_hard) {
+		int ready = poll(&p, 1, poll_timeout(w));
+		ssize_t written;
+
+		if (w->deadline_ns && clock_now_ns() >= w->deadline_ns)
+			on_deadline(w);
+		if (ready <= 0)
+			continue;
+		written = write(p.fd, data, n < RELAY_PIECE ? n : RELAY_PIECE);
+		if (written < 0 && errno != EINTR &&
+			errno != EAGAIN) { /* nobody reads it: the workload is to see that */
+			close_cleanup(&w->capture[which == WATCH_OUT ? 0 : 1]);
+			w->capture[which == WATCH_OUT ? 0 : 1] = w->fds[which].fd = -1;
+			return;
+		}
+		data += written > 0 ? written : 0;
+		n -= written > 0 ? (size_t)written : 0;
+	}
+}
+
+static void on_captured(struct watch *w, int which)
+{
+	char buffer[65536];
+	struct strbuf *to = which == WATCH_OUT ? &w->io->out : &w->io->err;
+	ssize_t n = read(w->fds[which].fd, buffer, sizeof buffer);
+	size_t room = w->io->capture_max > to->len ? w->io->capture_max - to->len : 0;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		w->fds[which].fd = -1;
+		return;
+	}
+	if (w->plan->limits.output_bytes)
+		n = count_output(w, n);
+	if (!w->io->capture) {
+		relay(w, which, buffer, (size_t)n);
+		return;
+	}
+	if (which == WATCH_OUT && w->io->out_bytes == 0)
+		report_mark(w->report, "first-output", 0);
+	if (which == WATCH_OUT)
+		w->io->out_bytes += (uint64_t)n;
+	strbuf_add(to, buffer, (size_t)n < room ? (size_t)n : room);
 }
 
 static bool watching(const struct watch *w)
@@ -219,6 +315,7 @@ static void watch_once(struct watch *w)
 	n = poll(w->fds, WATCH_COUNT, poll_timeout(w));
 	if (w->deadline_ns && clock_now_ns() >= w->deadline_ns)
 		on_deadline(w);
+	check_cpu(w);
 	if (n <= 0)
 		return;
 	if (w->fds[WATCH_SIGNALS].revents)
@@ -249,8 +346,15 @@ static void watch_run(struct watch *w)
 {
 	bool quiet = is_quiet(w->plan);
 
-	if (w->plan->limits.wall_us)
-		w->deadline_ns = clock_now_ns() + w->plan->limits.wall_us * 1000;
+	/* Until it begins; then anew: on_milestone(). */
+	if (w->plan->limits.wall_us && !w->began)
+		w->deadline_ns = clock_now_ns() + w->plan->limits.wall_us * 1000 +
+			(strcmp(w->plan->backend, "vm") ? 0 : BOOT_GRACE_NS);
+	if (w->plan->limits.cpu_us)
+		w->cpu_check_ns = clock_now_ns();
+	w->processors = !strcmp(w->plan->backend, "vm") ? w->plan->vm.vcpus : (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	if (w->processors == 0 || w->processors > 4096)
+		w->processors = 1;
 	w->fds[WATCH_PID] = (struct pollfd){ .fd = w->in.live.pidfd, .events = POLLIN };
 	w->fds[WATCH_EVENTS] = (struct pollfd){ .fd = quiet ? -1 : w->in.live.event_fd,
 		.events = POLLIN };
@@ -302,7 +406,7 @@ static int after_start(struct watch *w, struct error *err)
 
 static int open_capture(struct watch *w, int workload[2], struct error *err)
 {
-	for (int i = 0; i < 2 && w->io->capture; i++) {
+	for (int i = 0; i < 2 && (w->io->capture || w->plan->limits.output_bytes); i++) {
 		int pipe_fds[2];
 
 		if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -324,7 +428,7 @@ static int create_and_start(struct watch *w, struct error *err)
 	if (r < 0)
 		return r;
 	memcpy(stdio, w->io->stdio, sizeof stdio);
-	if (w->io->capture) {
+	if (out >= 0) {
 		stdio[1] = out;
 		stdio[2] = errors;
 	}
@@ -370,9 +474,15 @@ static int conclude(struct watch *w)
 	r->status = signo ? REPORT_SIGNALED : REPORT_EXITED;
 	if (signo)
 		r->signal = xstrdup(signal_name(signo, name, sizeof name));
-	if (w->timed_out) {
+	if (!w->limit && w->plan->limits.cpu_us && r->cpu_user_us + r->cpu_system_us > w->plan->limits.cpu_us)
+		w->limit = "cpu_time"; /* between two looks */
+	if (w->limit && !strcmp(w->limit, "output")) {
+		r->status = REPORT_LIMIT;
+		r->limit = xstrdup(w->limit);
+		code = 128 + SIGKILL;
+	} else if (w->limit) {
 		r->status = REPORT_TIMEOUT;
-		r->limit = xstrdup("wall_time");
+		r->limit = xstrdup(w->limit);
 		code = EXIT_TIMEOUT;
 	} else if (w->error_status) {
 		r->status = REPORT_ERROR;
@@ -380,6 +490,8 @@ static int conclude(struct watch *w)
 	} else if (signo == SIGKILL && r->oom_kills) {
 		r->status = REPORT_OOM;
 		r->limit = xstrdup("memory");
+	} else if (signo == SIGXFSZ || signo == SIGXCPU) {
+		r->limit = xstrdup(signo == SIGXFSZ ? "file_size" : "cpu_time");
 	}
 	r->exit_code = code;
 	return code;

@@ -12,6 +12,7 @@ struct supervise_io {
 	bool terminal;            /* the plan has one: its master is joined to our standard input and output */
 	bool capture; /* standard output and error are collected here instead, at most capture_max bytes each */
 	size_t capture_max;
+	bool best_effort;         /* limits that cannot bind are left out, and named in the report */
 	struct strbuf out, err;
 	uint64_t out_bytes;       /* all of standard output, collected or not */
 	bool no_figures;          /* nobody will read what the report says of resources */

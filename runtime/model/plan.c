@@ -258,6 +258,10 @@ const struct record_type plan_resources_type = { "resources", sizeof(struct plan
 
 static const struct field limits_fields[] = {
 	{ ROW(plan_limits, wall_us, FIELD_UINT) },
+	{ ROW(plan_limits, cpu_us, FIELD_UINT) },
+	{ ROW(plan_limits, output_bytes, FIELD_UINT) },
+	{ ROW(plan_limits, file_bytes, FIELD_UINT) },
+	{ ROW(plan_limits, open_files, FIELD_UINT) },
 	{ 0 },
 };
 static const struct record_type limits_type = { "limits", sizeof(struct plan_limits), limits_fields };
@@ -327,6 +331,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, audit, FIELD_FLAGS), .names = audit_names },
 	{ ROW(plan, hooks, FIELD_RECORD), .record = &hooks_type },
 	{ LIST(plan, annotations, plan_pair_type) },
+	{ ROW(plan, figures, FIELD_BOOL) },
 	{ ROW(plan, changes, FIELD_ENUM), .names = changes_names },
 	{ ROW(plan, cgroup, FIELD_STRING) },
 	{ ROW(plan, no_pivot, FIELD_BOOL) },

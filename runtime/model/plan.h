@@ -193,7 +193,11 @@ struct plan_resources { /* bound by cgroups; runtime-spec config-linux.md "Contr
 };
 
 struct plan_limits { /* watched by the supervisor */
-	uint64_t wall_us;
+	uint64_t wall_us;        /* from the workload's first instruction */
+	uint64_t cpu_us;         /* of all its processes together */
+	uint64_t output_bytes;   /* to standard output and error together */
+	uint64_t file_bytes;     /* of the largest file: RLIMIT_FSIZE, unless process.rlimits has one */
+	uint64_t open_files;     /* of a process: RLIMIT_NOFILE, likewise */
 };
 
 enum plan_engine { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
@@ -287,6 +291,7 @@ struct plan {
 	struct plan_hooks hooks;
 	struct plan_pair *annotations;
 	size_t n_annotations;
+	bool figures; /* somebody reads what the report says of resources: all is counted */
 	int changes;  /* enum plan_changes: what is handed out of the writes to mounts of type overlay in the end */
 	char *cgroup;            /* path below each hierarchy's root; NULL: bivalve-<id> */
 	bool no_pivot;           /* the root by MS_MOVE and chroot: for hosts whose root is an initramfs */

@@ -8,7 +8,7 @@
 
 enum { MAX_MILESTONES = 64 };
 
-static const char *const status_names[] = { "exited", "signaled", "oom", "timeout", "error", NULL };
+static const char *const status_names[] = { "exited", "signaled", "oom", "timeout", "limit", "error", NULL };
 
 #define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
 
@@ -65,6 +65,11 @@ static const struct field report_fields[] = {
 	{ ROW(report, peak_memory_bytes, FIELD_UINT) },
 	{ ROW(report, oom_kills, FIELD_UINT) },
 	{ ROW(report, pids_denied, FIELD_UINT) },
+	{ ROW(report, read_bytes, FIELD_UINT) },
+	{ ROW(report, write_bytes, FIELD_UINT) },
+	{ ROW(report, switches, FIELD_UINT) },
+	{ ROW(report, preemptions, FIELD_UINT) },
+	{ ROW(report, not_bound, FIELD_STRINGS) },
 	{ ROW(report, vmm_cpu_us, FIELD_UINT) },
 	{ ROW(report, vmm_peak_rss_bytes, FIELD_UINT) },
 	{ ROW(report, audited, FIELD_BOOL) },

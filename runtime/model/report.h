@@ -5,7 +5,7 @@
 #include "runtime/base/record.h"
 
 /* What happened in one run; the same for both shells. Times are microseconds, sizes bytes. */
-enum report_status { REPORT_EXITED, REPORT_SIGNALED, REPORT_OOM, REPORT_TIMEOUT, REPORT_ERROR };
+enum report_status { REPORT_EXITED, REPORT_SIGNALED, REPORT_OOM, REPORT_TIMEOUT, REPORT_LIMIT, REPORT_ERROR };
 
 struct report_milestone {
 	char *name;      /* spawn, isolated, kernel-entered, agent-ready, exec, first-output, exit, cleaned-up, … */
@@ -44,13 +44,16 @@ struct report {
 	int status;                /* enum report_status */
 	int64_t exit_code;         /* what bivalve exits with */
 	char *signal;              /* "SIGKILL", when signaled */
-	char *limit;               /* which limit ended it: "memory", "wall_time" */
+	char *limit;               /* which limit ended it: "memory", "wall_time", "cpu_time", "output", "file_size" */
 	char *error;               /* when status is REPORT_ERROR */
 	uint64_t wall_us;          /* launch to end of the workload */
 	uint64_t cpu_user_us, cpu_system_us;       /* of the workload with its children, as its own kernel counts */
 	uint64_t peak_memory_bytes;                /* of the workload's cgroup, else the largest process */
 	uint64_t oom_kills;        /* processes that the memory limit killed */
 	uint64_t pids_denied;      /* forks that the pids limit refused */
+	uint64_t read_bytes, write_bytes;          /* from and to devices */
+	uint64_t switches, preemptions;            /* context switches, voluntary and not */
+	char **not_bound;          /* limits that this host cannot bind and --best-effort let go */
 	uint64_t vmm_cpu_us, vmm_peak_rss_bytes;   /* VM only: the VMM as the host counts it, guest RAM included */
 	bool audited;              /* somebody watched: denied is all there was */
 	struct report_denied *denied;

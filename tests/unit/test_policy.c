@@ -114,7 +114,7 @@ static const struct error_case errors[] = {
 		"t:2: capabilites: unknown key: did you mean \"capabilities\"?" },
 	{ V "\"zzzzzz\":1}", "zzzzzz: unknown key: one of version, description, extends, "
 			     "capabilities, no_new_privs, user, "
-			     "user_namespace, root, rlimits, resources, limits, network, "
+			     "user_namespace, root, disk, rlimits, resources, limits, network, "
 			     "masked_paths, readonly_paths, landlock, seccomp" },
 	{ V "\n\n\"resources\":{\"memroy\":1}}",
 		"t:3: resources.memroy: unknown key: did you mean \"memory\"?" },
@@ -180,7 +180,7 @@ static const struct error_case errors[] = {
 		"extends: \"x.json\": only a file can extend a file: one of the presets" },
 	{ V "\"a\\nb\":1}", "a?b: unknown key: one of version, description, extends, capabilities, "
 			    "no_new_privs, user, "
-			    "user_namespace, root, rlimits, resources, limits, network, "
+			    "user_namespace, root, disk, rlimits, resources, limits, network, "
 			    "masked_paths, readonly_paths, landlock, seccomp" },
 	{ V "\"extends\":1}", "extends: an integer: expected a string" },
 	{ V "\"seccomp\":true}", "seccomp: a boolean: expected false or an object" },
@@ -277,7 +277,8 @@ static void test_chain(void)
 		V "\"description\":\"base\",\"extends\":\"strict\","
 		  "\"user\":\"nobody:nogroup\",\"resources\":{\"memory\":\"64m\",\"cpus\":1.5},"
 		  "\"rlimits\":{\"fsize\":\"1m\",\"nofile\":{\"soft\":10,\"hard\":20}},\"limits\":{"
-		  "\"wall_time\":1500}}");
+		  "\"wall_time\":1500,\"cpu_time\":\"2s\",\"output\":\"1m\",\"file_size\":\"2m\","
+		  "\"open_files\":40},\"disk\":{\"bytes\":\"3m\",\"inodes\":99}}");
 	_cleanup_free_ char *leaf = write_file("leaf.json",
 		V "\"extends\":\"base.json\","
 		  "\"capabilities\":{\"add\":[\"chown\",\"CAP_KILL\"],\"drop\":[\"CAP_SYSLOG\"]},"
@@ -296,6 +297,9 @@ static void test_chain(void)
 	ok(strv_len(p.capabilities) == 2 && has(p.capabilities, "CAP_CHOWN") &&
 			has(p.capabilities, "CAP_KILL"),
 		"capabilities are added to none, under their full names");
+	ok(p.limits.cpu_us == 2000000 && p.limits.output_bytes == 1 << 20 && p.limits.file_bytes == 2 << 20 &&
+			p.limits.open_files == 40 && p.disk_bytes == 3 << 20 && p.upper_inodes == 99,
+		"limits and the disk are inherited");
 	ok(p.no_new_privs && p.user_namespace && !strcmp(p.user, "nobody:nogroup"),
 		"booleans and the user are inherited");
 	ok(p.resources.memory_bytes == 64 << 20 && p.resources.pids == 0 &&

@@ -236,6 +236,7 @@ static int on_events(struct guest_session *s, struct agent_channel *c, struct er
 		} else if (e.kind == EVENT_EXIT) {
 			s->told = true;
 			s->told_status = e.exit_status;
+			s->end = e;
 		} else if (e.kind == EVENT_ERROR && !s->reason.code) {
 			(void)error_set(&s->reason, e.code > 0 ? e.code : EIO, "%s", e.text); /* told at its end */
 			s->reason_status = e.exit_status;
@@ -286,6 +287,10 @@ static int send_exit(struct guest_session *s, struct agent_channel *c, const cha
 			: (uint64_t)s->usage.ru_maxrss * 1024;
 	told.oom_kills = stats.oom_kills;
 	told.pids_denied = stats.pids_denied;
+	told.read_bytes = s->end.read_bytes;
+	told.write_bytes = s->end.write_bytes;
+	told.switches = s->end.switches;
+	told.preemptions = s->end.preemptions;
 	s->state = SESSION_OVER;
 	return agent_channel_send(c, AGENT_EXIT, s->number, 0, &told, sizeof told, err);
 }

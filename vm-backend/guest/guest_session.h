@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "container-backend/spawn.h"
+#include "runtime/model/backend.h"
 #include "policies/enforce/watch.h"
 #include "vm-backend/agent_stream.h"
 
@@ -41,6 +42,7 @@ struct guest_session {
 	struct error reason;     /* the child could not become what it should: why; code 0: it could */
 	int reason_status;
 	struct rusage usage;
+	struct backend_event end; /* what the workload's PID 1 told of it, if it did */
 	const struct plan *plan; /* session 0: borrowed */
 	struct call_watch watch;      /* of its calls, if the plan says so */
 };
