@@ -64,7 +64,8 @@ int limits_check(struct plan *plan, bool best_effort, struct report *report, str
 	struct cgroup_host host;
 
 	if (plan->limits.output_bytes && plan->process.terminal)
-		return error_set(err, EOPNOTSUPP, "limits.output: what goes to a terminal is not counted: pass standard output on, "
+		return error_set(err, EOPNOTSUPP,
+			"limits.output: what goes to a terminal is not counted: pass standard output on, "
 			"or leave the limit out");
 	if (strcmp(plan->backend, "container") || (!best_effort && !plan->limits.cpu_us))
 		return 0; /* a guest binds its limits itself */
@@ -72,7 +73,8 @@ int limits_check(struct plan *plan, bool best_effort, struct report *report, str
 	if (best_effort)
 		relax(plan, &host, report);
 	if (plan->limits.cpu_us && !counts_cpu(&host))
-		return error_set(err, EOPNOTSUPP, "limits.cpu_time: no control group of this user counts CPU time here; "
+		return error_set(err, EOPNOTSUPP,
+			"limits.cpu_time: no control group of this user counts CPU time here; "
 			"--best-effort bounds each process instead");
 	return 0;
 }

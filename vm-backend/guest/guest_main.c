@@ -5,6 +5,7 @@
  */
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "vm-backend/guest/guest_agent.h"
@@ -12,12 +13,28 @@
 #include "vm-backend/shares.h"
 
 /* The kernel hands us what stands behind "--" on its command line. */
+enum { OPEN_FILES = 1 << 20 }; /* fs.nr_open, as it is unless somebody changes it */
+
 static bool has_word(char *const *words, const char *word)
 {
 	for (; *words; words++)
 		if (!strcmp(*words, word))
 			return true;
 	return false;
+}
+
+/*
+ * The kernel begins with 4096 open files at most. Who is in a user namespace of its own cannot raise that again, so
+ * that it would bind where a policy allows more.
+ */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return; /* it can be neither read nor missed */
+	files.rlim_max = OPEN_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* then the workload's own limit says why it cannot be had */
 }
 
 static int boot(char *const *words, int *ret_port, struct error *err)
@@ -44,6 +61,7 @@ int main(int argc, char **argv)
 	int r;
 
 	(void)umask(0022);
+	raise_limits();
 	r = boot(argv, &port, &err);
 	if (r < 0 && port >= 0)
 		guest_agent_refuse(port, &err);
