@@ -128,8 +128,8 @@ Recorded on {date}: {machine}.
 - On the bare host, `host` means that it had the host's file, process or listener, as it should there: the probe works.
 
 **Stopped by** names every wall that would have stopped it alone. It is found in the container, by policies that have one wall
-and nothing else: *seccomp* (the preset's filter), *paths* (masked and read-only ones), *read-only root*, *capabilities*,
-*no new privileges*, *user namespace*, *no network*, *limits*. *shell*: stopped even with every capability, no filter and the
+and nothing else: *seccomp* (the preset's filter), *paths* (masked and read-only ones), *Landlock*, *read-only root*,
+*capabilities*, *no new privileges*, *user namespace*, *no network*, *limits*. *shell*: stopped even with every capability, no filter and the
 host's network, by what the shell always has: a root, mounts, processes, IPC and host name of its own, few device nodes, a
 bounded /dev/shm, the launcher's own hard limits. Where this host's kernel lacks what is attacked or refuses it to root, it is
 found in the guest, where the same walls stand by the same code; *kernel*: refused there too. In the VM the machine stands

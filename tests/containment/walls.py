@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies that have one wall of a preset and nothing else: a probe that one of them stops, but "nothing" does not, would
-be stopped by that wall alone."""
+"""Policies that have one wall of a preset and nothing else: a probe that one of them stops, but "nothing" does not,
+would be stopped by that wall alone."""
 import json
 import subprocess
 
@@ -48,6 +48,7 @@ def walls(bivalve, name):
         "nothing": NOTHING,
         "seccomp": alone(seccomp=filter_of(preset)),
         "paths": alone(masked_paths=preset["masked_paths"], readonly_paths=preset["readonly_paths"]),
+        "Landlock": alone(landlock=preset.get("landlock")),
         "read-only root": alone(root=preset.get("root")),
         "capabilities": alone(capabilities=preset["capabilities"]),
         "no new privileges": alone(no_new_privs=preset["no_new_privs"]),
