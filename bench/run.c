@@ -25,6 +25,7 @@ const struct bench_suite bench_suites[] = {
 	{ "apps", "redis, sqlite, openssl, 7z and a compiler, as the host has them", suite_workloads, false },
 	{ "jitter", "how late timers come, how long the processor is away", suite_workloads, false },
 	{ "noisy", "a victim beside neighbours that take all processors", suite_noisy, false },
+	{ "tightness", "how many containment probes each shell stops (from the source tree)", suite_tightness, true },
 	{ "isolation", "system calls with seccomp, Landlock, audit on against off; run alone", suite_workloads, false },
 	{ NULL, NULL, NULL, false },
 };

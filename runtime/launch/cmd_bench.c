@@ -26,7 +26,7 @@ static const char *const usual_suites[] = { "startup", "memory", "cpu", "mem", "
 struct bench_options {
 	struct column_options columns;
 	struct bench_output output;
-	const char *dir;
+	const char *dir, *probes;
 	bool quick, list, peers;
 	uint64_t runs, warmup, seed;
 	const struct bench_suite *suites[MAX_SUITES + 1];
@@ -109,6 +109,7 @@ static int parse(struct bench_options *o, int argc, char **argv, struct error *e
 		{ 0, "kernel", OPTION_STRING, &o->columns.kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "policy", OPTION_STRING, &o->columns.policy, "P", "a policy by name or file (default)", NULL },
 		{ 0, "dir", OPTION_STRING, &o->dir, "DIR", "where disk and meta make their files (/var/tmp)", NULL },
+		{ 0, "probes", OPTION_STRING, &o->probes, "FILE", "what tightness runs (tests/containment/run)", NULL },
 		{ 0, "seed", OPTION_PARSED, &o->seed, "N", "of the random order (the time)", parse_count },
 		BENCH_OUTPUT_ROWS(o->output),
 		{ 0, "list", OPTION_FLAG, &o->list, NULL, "print the suites and do nothing", NULL },
@@ -177,7 +178,8 @@ static void remove_data(char **path)
 
 static int run(struct bench_options *o, struct bench_context *c, struct error *err)
 {
-	_cleanup_free_ char *helper = bench_helper_path(), *image = NULL;
+	_cleanup_free_ char *helper = bench_helper_path(), *image = NULL, *dir = path_program_dir();
+	_cleanup_free_ char *probes = xasprintf("%s/../tests/containment/run", dir ? dir : ".");
 	_cleanup_(remove_data) char *data = NULL;
 	int r = make_data(o, &data, err);
 
@@ -191,6 +193,7 @@ static int run(struct bench_options *o, struct bench_context *c, struct error *e
 			: bench_make_columns(c, &o->columns, helper, image, err);
 	if (r < 0)
 		return r;
+	c->probes = o->probes ? o->probes : probes;
 	c->quick = o->quick;
 	c->runs = o->runs;
 	c->warmup = o->warmup;
