@@ -8,7 +8,7 @@
 #include "bench/svg.h"
 #include "runtime/base/alloc.h"
 
-enum { LEFT = 190, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9, MAX_STONES = 16 };
+enum { LEFT = 250, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9, MAX_STONES = 16 };
 
 struct scale {
 	double low, high;
@@ -247,7 +247,7 @@ static size_t each_ratio(struct strbuf *to, const struct bench_result *r, const 
 				s->high = fmax(s->high, c.ratio.interval.known ? c.ratio.interval.high : c.ratio.ratio);
 				continue;
 			}
-			label = xasprintf("%.22s, %s", m->name, r->columns[k]);
+			label = xasprintf("%.21s, %.19s", m->name, r->columns[k]);
 			row_label(to, y, label);
 			ratio_row(to, s, &c, k, y);
 		}
