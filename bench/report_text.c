@@ -177,7 +177,7 @@ void report_markdown(const struct bench_result *r, struct strbuf *to)
 {
 	const char *suite = "";
 
-	strbuf_printf(to, "# bivalve bench, %s\n", r->created);
+	strbuf_printf(to, "# bivalve bench, %s\n", r->created ? r->created : "");
 	for (size_t i = 0; i < r->n_metrics; i++) {
 		const struct bench_metric *m = &r->metrics[i];
 

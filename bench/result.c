@@ -360,7 +360,7 @@ static int read_document(const struct json *j, struct bench_result *r, struct er
 		r->seconds = seconds->type == JSON_DOUBLE ? seconds->number
 			: seconds->type == JSON_INT ? (double)seconds->integer : 0;
 	json_foreach(fact, json_get(j, "environment"))
-		if (fact->type == JSON_STRING)
+		if (fact->key && fact->type == JSON_STRING)
 			bench_result_fact(r, fact->key, "%s", fact->string);
 	json_foreach(note, json_get(j, "notes"))
 		if (note->type == JSON_STRING)
