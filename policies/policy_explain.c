@@ -12,6 +12,7 @@
 #include "policies/enforce/syscall_names.h"
 #include "policies/policy_explain.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
 
 static void add(struct explanation *e, int answer, char *what, char *rule)
 {
@@ -158,15 +159,6 @@ int explain_call(const struct policy *p, const char *syscall, const uint64_t *ar
 
 /* ---- paths ---- */
 
-static bool beneath(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	while (len > 1 && folder[len - 1] == '/')
-		len--;
-	return len == 1 || (!strncmp(path, folder, len) && (path[len] == '\0' || path[len] == '/'));
-}
-
 /* Where the documents last name a path in a list. */
 static char *source_of_path(const struct policy *p, const char *key, const char *path)
 {
@@ -185,16 +177,16 @@ static char *source_of_path(const struct policy *p, const char *key, const char 
 static void explain_mounts(const struct policy *p, bool write, const char *path, struct explanation *e)
 {
 	strv_foreach(masked, p->masked_paths)
-		if (beneath(path, masked))
+		if (path_beneath(path, masked))
 			add(e, EXPLAIN_NO, xasprintf("masked_paths: %s", masked),
 				source_of_path(p, "masked_paths", masked));
 	if (!write)
 		return;
 	strv_foreach(readonly, p->readonly_paths)
-		if (beneath(path, readonly))
+		if (path_beneath(path, readonly))
 			add(e, EXPLAIN_NO, xasprintf("readonly_paths: %s", readonly),
 				source_of_path(p, "readonly_paths", readonly));
-	if (p->read_only_root && !beneath(path, "/dev") && !beneath(path, "/proc"))
+	if (p->read_only_root && !path_beneath(path, "/dev") && !path_beneath(path, "/proc"))
 		add(e, EXPLAIN_DEPENDS, xstrdup("root.read_only: only what the command line mounts takes writes"),
 			policy_source(p, "root", "read_only"));
 }
@@ -216,10 +208,10 @@ int explain_path(const struct policy *p, enum explain_access access, const char 
 		return error_set(err, EINVAL, "%s: expected an absolute path of the workload's root", path);
 	explain_mounts(p, access == EXPLAIN_WRITE, path, ret);
 	strv_foreach(folder, lists[access].list)
-		if (beneath(path, folder))
+		if (path_beneath(path, folder))
 			by = folder;
 	strv_foreach(folder, access == EXPLAIN_READ && !by ? p->landlock.execute : NULL)
-		if (beneath(path, folder)) /* what may be executed may be read for it */
+		if (path_beneath(path, folder)) /* what may be executed may be read for it */
 			by = folder;
 	if (by)
 		add(ret, EXPLAIN_YES, xasprintf("landlock.%s: %s", lists[access].key, by), steal_ptr(rule));

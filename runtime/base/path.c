@@ -219,3 +219,12 @@ char *path_program_dir(void)
 	*slash = '\0';
 	return xstrdup(path);
 }
+
+bool path_beneath(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	while (len > 1 && folder[len - 1] == '/')
+		len--;
+	return len == 1 || (!strncmp(path, folder, len) && (path[len] == '\0' || path[len] == '/'));
+}

@@ -43,4 +43,7 @@ int path_remove_tree(int dirfd, const char *name, struct error *err);
 /* The folder of the running program (readlink of /proc/self/exe). The caller frees it; NULL if unknown. */
 char *path_program_dir(void);
 
+/* Whether path is folder or lies beneath it, by their texts alone. Both are absolute. */
+bool path_beneath(const char *path, const char *folder);
+
 #endif

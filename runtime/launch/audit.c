@@ -19,6 +19,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/base/log.h"
+#include "runtime/base/path.h"
 #include "runtime/launch/audit.h"
 
 enum { MAX_ROWS = 256, MAX_LINES = 10000, MAX_TEXT = 512 };
@@ -141,6 +142,45 @@ static void name_rule(const struct audit *a, const struct watch_event *e, struct
 			decision.rule ? "" : " (seccomp.default)"); /* cut: a long file name */
 }
 
+/* The list of Landlock's that is against it; NULL: none is. What may be executed may be read. */
+static const char *landlock_list(const struct plan_landlock *l, const struct watch_event *e)
+{
+	const struct {
+		uint32_t access;
+		enum plan_landlock_list list;
+		char *const *paths, *const *more;
+		const char *name;
+	} lists[] = {
+		{ WATCH_READ, PLAN_LANDLOCK_READ, l->read, l->execute, "read" },
+		{ WATCH_LIST, PLAN_LANDLOCK_LIST, l->list, NULL, "list" },
+		{ WATCH_EXECUTE, PLAN_LANDLOCK_EXECUTE, l->execute, NULL, "execute" },
+		{ WATCH_WRITE | WATCH_MAKE | WATCH_REMOVE, PLAN_LANDLOCK_WRITE, l->write, NULL, "write" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		bool listed = !(l->restricts & PLAN_LANDLOCK_BIT(lists[i].list)) || !(e->access & lists[i].access);
+
+		strv_foreach(folder, lists[i].paths)
+			listed = listed || path_beneath(e->path, folder);
+		strv_foreach(folder, lists[i].more)
+			listed = listed || path_beneath(e->path, folder);
+		if (!listed)
+			return lists[i].name;
+	}
+	return NULL;
+}
+
+/* What is let through by the filter and ends at another wall: at Landlock, or at a network with nobody else in it. */
+static void name_wall(const struct audit *a, const struct watch_event *e, struct denial *d)
+{
+	const char *list = *e->path ? landlock_list(&a->plan->landlock, e) : NULL;
+	_cleanup_free_ char *source = policy_source(&a->policy, list ? "landlock" : "network", list);
+
+	(void)snprintf(d->error, sizeof d->error, "%s", list ? "EACCES" : "ENETUNREACH");
+	(void)snprintf(d->rule, sizeof d->rule, "%s%s%s%s", list ? "landlock." : "network: none",
+			list ? list : "", source ? " " : "", source ? source : ""); /* cut: a long file name */
+}
+
 static void describe(const struct audit *a, const struct watch_event *e, struct denial *d)
 {
 	static const char *const actions[] = { [WATCH_ALLOWED] = "errno", [WATCH_DENIED] = "errno",
@@ -155,9 +195,8 @@ static void describe(const struct audit *a, const struct watch_event *e, struct 
 		(void)snprintf(d->syscall, sizeof d->syscall, "x32:%d", e->nr & ~0x40000000);
 	else
 		(void)syscall_name(e->nr, d->syscall, sizeof d->syscall);
-	if (e->action == WATCH_ALLOWED) { /* it was let through, and there is nowhere to go */
-		(void)snprintf(d->error, sizeof d->error, "ENETUNREACH");
-		(void)snprintf(d->rule, sizeof d->rule, "network: none");
+	if (e->action == WATCH_ALLOWED) {
+		name_wall(a, e, d);
 		return;
 	}
 	if (e->action == WATCH_DENIED)
@@ -254,13 +293,20 @@ static bool leaves(const struct audit *a, const struct watch_event *e)
 			strncmp(e->address, "[::1]", 5) && e->nr != SYS_bind;
 }
 
+/* What is not there is not denied but missing; what would be made is. */
+static bool meets_landlock(const struct audit *a, const struct watch_event *e)
+{
+	return a->plan->audit & PLAN_AUDIT(FILES) && !(a->plan->audit & PLAN_AUDIT(LEARN)) && e->path[0] == '/' &&
+			(e->exists || e->access & WATCH_MAKE) && landlock_list(&a->plan->landlock, e);
+}
+
 static void note(struct audit *a, const struct watch_event *e)
 {
 	struct denial d;
 
 	if (a->listener)
 		a->listener(a->listener_arg, e);
-	if (e->action == WATCH_ALLOWED && !leaves(a, e))
+	if (e->action == WATCH_ALLOWED && !leaves(a, e) && !meets_landlock(a, e))
 		return;
 	if (e->action == WATCH_KILLED && e->is_main)
 		a->killed = true;

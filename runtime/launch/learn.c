@@ -22,6 +22,7 @@
 #include "policies/syscall_groups.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/json.h"
+#include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
 #include "runtime/launch/learn.h"
 
@@ -90,22 +91,13 @@ static void add(char ***list, const char *text)
 		strv_push(list, xstrdup(text));
 }
 
-static bool beneath(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	if (!strcmp(folder, "/"))
-		return true;
-	return !strncmp(path, folder, len) && (path[len] == '\0' || path[len] == '/');
-}
-
 /* Where names change from run to run, the folder that holds them. */
 static const char *generalise(const char *path)
 {
 	static const char *const folders[] = { "/proc", "/sys", "/dev/pts", "/dev/shm", "/tmp", "/var/tmp" };
 
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
-		if (beneath(path, folders[i]))
+		if (path_beneath(path, folders[i]))
 			return folders[i];
 	return path;
 }
@@ -147,7 +139,7 @@ static void hear_path(struct learnt *l, const struct watch_event *e)
 		int list;
 	} wanted[] = { { WATCH_READ, READ }, { WATCH_LIST, LIST }, { WATCH_EXECUTE, EXECUTE }, { WATCH_WRITE, WRITE } };
 	size_t len = strlen(e->path);
-	bool exists = e->exists || beneath(e->path, "/proc"); /* "self" is another one for who looks it up */
+	bool exists = e->exists || path_beneath(e->path, "/proc"); /* "self" is another one for who looks it up */
 
 	if (e->path[0] != '/' || !e->access || len + 1 >= sizeof e->path)
 		return;
@@ -227,7 +219,7 @@ static void settle(char ***list)
 		bool covered = false;
 
 		strv_foreach(kept, left)
-			covered = covered || beneath(path, kept);
+			covered = covered || path_beneath(path, kept);
 		if (!covered)
 			strv_push(&left, xstrdup(path));
 	}
@@ -248,7 +240,7 @@ static void gather_folders(char ***list)
 		if (!folder || has(folders, folder))
 			continue;
 		strv_foreach(other, *list)
-			n += beneath(other, folder) && !strchr(other + strlen(folder) + 1, '/');
+			n += path_beneath(other, folder) && !strchr(other + strlen(folder) + 1, '/');
 		if (n > MANY_FILES)
 			strv_push(&folders, xstrdup(folder));
 	}
@@ -421,10 +413,10 @@ static char *describe(const struct plan *plan, const struct report *report)
 static bool wrote_root(const struct learnt *l, const struct plan *plan)
 {
 	strv_foreach(path, l->paths[WRITE]) {
-		bool mounted = beneath(path, "/dev") || beneath(path, "/proc") || beneath(path, "/sys");
+		bool mounted = path_beneath(path, "/dev") || path_beneath(path, "/proc") || path_beneath(path, "/sys");
 
 		for (size_t i = 0; i < plan->n_mounts; i++)
-			mounted = mounted || beneath(path, plan->mounts[i].destination);
+			mounted = mounted || path_beneath(path, plan->mounts[i].destination);
 		if (!mounted)
 			return true;
 	}

@@ -543,6 +543,8 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
 		r = sandbox_view_fill(o, ret, err);
 	policy_landlock_mounts(ret);
+	if (ret->audit && ret->landlock.restricts)
+		ret->audit |= PLAN_AUDIT(FILES); /* the kernel tells nobody what Landlock denies */
 	fill_terminal(ret);
 	if (r == 0 && vm)
 		r = fill_vm(o, store, ret, err);

@@ -120,9 +120,11 @@ refused() {
 		"landlock": { "best_effort": false, "read": ["/bin", "/lib", "/lib64", "/etc/passwd"], "write": ["/tmp"] }
 	}
 	EOF
-	run launch --policy ./p.json busybox sh -c 'cat /etc/passwd >/dev/null && echo read; cat /etc/group'
+	run launch --policy ./p.json --audit audit busybox sh -c 'cat /etc/passwd >/dev/null && echo read; cat /etc/group'
 	echo "$output"
 	[[ "$output" == read*"/etc/group"*"Permission denied"* ]]
+	[ "$(grep -c landlock audit)" -eq 1 ]
+	grep '"path":"/etc/group","action":"errno","error":"EACCES","rule":"landlock.read ./p.json:4"' audit
 	# A root that takes writes may be written, since the policy says so; without, only where the list says.
 	run launch --policy strict --tmpfs /x busybox sh -c 'echo 1 >/x/y && echo wrote; echo 1 >/z'
 	[[ "$output" == wrote*"Read-only file system"* ]]
