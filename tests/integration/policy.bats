@@ -89,6 +89,10 @@ refused() {
 	[[ "$output" == *"+ limits.wall_time: 10000000us"* ]]
 }
 
+@test "the JSON schema, the tables in the program and the README agree" {
+	python3 "$TESTS/integration/lib/policy_schema.py" "$BIVALVE" "$TESTS/.."
+}
+
 @test "explain: what it may, and which rule of which document says so" {
 	printf '{ "version": 1, "extends": "strict",\n"network": "host",\n"landlock": { "read": ["/usr"], "connect_tcp": [443] } }\n' >p.json
 	run "$BIVALVE" policy explain ./p.json call mount
