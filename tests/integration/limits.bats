@@ -118,3 +118,15 @@ err" ]
 	[ "$output" = 1 ]
 	[[ "$(jq -c .not_bound r.json)" == *'"memory"'*'"cpu_time"'* ]]
 }
+
+@test "the summary says how it ended, what it took and where" {
+	run sandbox --summary --changes --nofile 25 sh -c 'echo x > made; exit 4'
+	echo "$output"
+	[ "$status" -eq 4 ]
+	[[ "${lines[1]}" =~ ^"bivalve: exit 4; "[0-9.]+" s, CPU "[0-9.]+" s user "[0-9.]+" s system, peak memory "[0-9.]+" MiB"$ ]]
+	[[ "${lines[2]}" == "bivalve: $SHELL_UNDER_TEST"*", policy strict; 1 changes"* ]]
+	run sandbox --summary --output-limit 10 yes
+	[[ "$output" == *"bivalve: limit: output; "* ]]
+	run sandbox true
+	[ -z "$output" ]
+}
