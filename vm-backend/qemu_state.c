@@ -11,14 +11,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/qemu_state.h"
 #include "vm-backend/qmp.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define RESTORE_NS (30 * SECOND_NS)     /* an emulated machine on a loaded host is slow */
+enum { AGAIN_NS = 2000000 };
 #define SAVE_NS    (120 * SECOND_NS)    /* with all of RAM */
 
 static const char ignore_shared[] = "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":["
@@ -72,13 +75,23 @@ int qemu_state_save(const struct vm_config *config, int state_fd, struct error *
 	return r;
 }
 
+/*
+ * "completed" is said a moment before QEMU has cleaned up, and until then it refuses to go on, without an event for
+ * when it would not: asked again, until it does or the time is up.
+ */
 int qemu_state_resume(const struct vm_config *config, struct error *err)
 {
+	uint64_t end = clock_now_ns() + RESTORE_NS;
 	struct qmp q;
 	int r = qmp_open(&q, config->control[0], RESTORE_NS, err);
 
-	if (r == 0)
+	while (r == 0) {
 		r = qmp_execute(&q, "{\"execute\":\"cont\"}", -1, err);
+		if (r != -EIO || clock_now_ns() >= end)
+			break;
+		(void)nanosleep(&(struct timespec){ .tv_nsec = AGAIN_NS }, NULL);
+		r = 0;
+	}
 	qmp_close(&q);
 	return r;
 }
