@@ -177,8 +177,9 @@ delegate() {
 @test "a delegated control group: limits bind, and what binds them goes" {
 	[ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || skip "only a pure v2 host delegates: tests/run lab-container"
 	with '.linux.resources.memory.limit = 67108864 | .linux.resources.pids.limit = 33
-		| .mounts += [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup" }]
-		| .linux.namespaces += [{ type: "cgroup" }]'
+		| .mounts |= map(select(.destination != "/sys/fs/cgroup")) +
+			[{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup" }]
+		| .linux.namespaces |= map(select(.type != "cgroup")) + [{ type: "cgroup" }]'
 	(
 		delegate
 		created "d1-$$" -f "$U/with.json"
