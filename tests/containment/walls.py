@@ -8,22 +8,10 @@ NOTHING = {"version": 1, "extends": None, "capabilities": ["ALL"], "no_new_privs
            "seccomp": False}
 
 
-def merged(bivalve, name):
-    """A preset with all that it extends, as far as the walls need it."""
-    document = json.loads(subprocess.run([bivalve, "policy", "show", name], check=True, stdout=subprocess.PIPE).stdout)
-    below = merged(bivalve, document["extends"]) if document.get("extends") else {}
-    result = dict(below)
-    for key, value in document.items():
-        if isinstance(value, dict) and {"add", "drop"} & set(value):
-            kept = [item for item in below.get(key, []) if item not in value.get("drop", [])]
-            result[key] = kept + value.get("add", [])
-        elif key == "seccomp" and isinstance(value, dict) and isinstance(value.get("rules"), dict):
-            result[key] = {**below[key], **value, "rules": below[key]["rules"] + value["rules"]["add"]}
-        elif isinstance(value, dict):
-            result[key] = dict(below.get(key, {}), **value)
-        else:
-            result[key] = value
-    return result
+def effective(bivalve, name):
+    """A preset with all that it extends."""
+    return json.loads(subprocess.run([bivalve, "policy", "show", "--effective", name], check=True,
+                                     stdout=subprocess.PIPE).stdout)
 
 
 def filter_of(preset):
@@ -38,12 +26,17 @@ def filter_of(preset):
     return dict(preset["seccomp"], rules=rules)
 
 
+def says_something(key, value):
+    """Not one of the values that an effective document spells out for what is not restricted."""
+    return key == "capabilities" or (any(value.values()) if isinstance(value, dict) else bool(value))
+
+
 def walls(bivalve, name):
     """{wall: policy}, in the order in which a call meets them; "nothing" first."""
-    preset = merged(bivalve, name)
+    preset = effective(bivalve, name)
 
     def alone(**keys):
-        return dict(NOTHING, **{key: value for key, value in keys.items() if value is not None})
+        return dict(NOTHING, **{key: value for key, value in keys.items() if says_something(key, value)})
     found = {
         "nothing": NOTHING,
         "seccomp": alone(seccomp=filter_of(preset)),
