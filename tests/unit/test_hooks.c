@@ -83,10 +83,11 @@ static void test_time(void)
 	struct plan_hook slow = hook("echo waiting >&2; sleep 1000 & wait", 1);
 	struct plan_hook loud = hook("i=0; while [ $i -lt 3000 ]; do echo $i 0123456789012345678901234567890 >&2; "
 			"i=$((i+1)); done; exit 1", 60);
-	struct plan_hook leaves = hook("sleep 1000 & echo $! > left; exit 0", 60);
+	_cleanup_free_ char *path = xasprintf("%s/left", folder), *text = NULL;
+	_cleanup_free_ char *script = xasprintf("sleep 1000 & echo $! > %s; exit 0", path);
+	struct plan_hook leaves = hook(script, 60);
 	struct plan plan = { .hooks = { .prestart = &slow, .n_prestart = 1, .poststart = &loud, .n_poststart = 1,
 		.poststop = &leaves, .n_poststop = 1 } };
-	_cleanup_free_ char *path = xasprintf("%s/left", folder), *text = NULL;
 	struct error err = { 0 };
 	uint64_t begin = clock_now_ns();
 
@@ -95,8 +96,8 @@ static void test_time(void)
 	ok(hooks_run(&plan, HOOK_POSTSTART, "{}", &err) < 0 && strstr(err.message, "2999 0123"),
 			"of much talk the end is quoted: %s", err.message);
 	ok(hooks_run(&plan, HOOK_POSTSTOP, "{}", &err) == 0, "one that leaves a process behind is not waited for");
-	if (file_read_at(AT_FDCWD, path, 64, &text, NULL, NULL) == 0 && atoi(text) > 1)
-		(void)kill(atoi(text), SIGKILL);
+	ok(file_read_at(AT_FDCWD, path, 64, &text, NULL, NULL) == 0 && atoi(text) > 1 && kill(atoi(text), SIGKILL) == 0,
+			"it still runs");
 }
 
 int main(void)
