@@ -59,8 +59,41 @@ enum {
 	END_MS = 5000,           /* for a killed process to be gone */
 };
 
+/* What a plan can ask for that is the host kernel's to give. `features` lists these, and what else is refused. */
+struct host_only {
+	const char *field, *why;
+	bool asked;
+};
+enum { HOST_ONLY = 7 };
+
+static void list_host_only(const struct plan *plan, struct host_only ret[HOST_ONLY])
+{
+	const struct plan_process *p = &plan->process;
+	const struct host_only fields[HOST_ONLY] = {
+		{ "hooks.createContainer", "there are no namespaces on the host to run it in",
+			plan->hooks.n_create_container },
+		{ "linux.seccomp.listenerPath", "the filter is the guest kernel's", plan->seccomp_listener },
+		{ "process.execCPUAffinity", "the guest's processors are not the host's",
+			p->exec_cpus_initial || p->exec_cpus_final },
+		{ "process.apparmorProfile", "the guest has no AppArmor", p->apparmor_profile && *p->apparmor_profile },
+		{ "process.selinuxLabel", "the guest has no SELinux", p->selinux_label && *p->selinux_label },
+		{ "linux.mountLabel", "the guest has no SELinux", plan->mount_label && *plan->mount_label },
+		{ "process.preserve_fds", "a VM takes no descriptors of the host", p->preserve_fds },
+	};
+
+	memcpy(ret, fields, sizeof fields);
+}
+
+static const char *const refused_besides[] = {
+	"linux.namespaces[].path", "linux.devices[] of the host", "mounts[].source: a socket, device or FIFO",
+	"mounts[].options: idmap", "linux.resources.blockIO of a device", "a network of the host's",
+};
+
 static void vm_probe(struct json_writer *w)
 {
+	static const struct plan nothing;
+	struct host_only fields[HOST_ONLY];
+
 	json_begin_object(w, "engines");
 	for (size_t i = 0; vm_engines[i]; i++) {
 		char reason[200] = "";
@@ -72,6 +105,13 @@ static void vm_probe(struct json_writer *w)
 		json_end(w);
 	}
 	json_end(w);
+	list_host_only(&nothing, fields);
+	json_begin_array(w, "refused");
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		json_put_string(w, NULL, fields[i].field);
+	for (size_t i = 0; i < ARRAY_LEN(refused_besides); i++)
+		json_put_string(w, NULL, refused_besides[i]);
+	json_end(w);
 }
 
 /* Devices that every kernel has by itself, the guest's too: null zero full random urandom, tty ptmx. */
@@ -81,6 +121,8 @@ static bool is_common_device(const struct plan_device *d)
 		unsigned major, minor;
 	} common[] = { { 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 }, { 1, 9 }, { 5, 0 }, { 5, 2 } };
 
+	if (d->type && !strcmp(d->type, "p"))
+		return true; /* no device */
 	for (size_t i = 0; i < ARRAY_LEN(common); i++)
 		if (d->major == common[i].major && d->minor == common[i].minor)
 			return true;
@@ -104,29 +146,15 @@ static int check_shared(const struct plan *plan, struct error *err)
 	return 0;
 }
 
-/* What a plan can ask for that is the host kernel's to give. */
 static int check_host_only(const struct plan *plan, struct error *err)
 {
-	const struct plan_process *p = &plan->process;
-	const struct {
-		const char *field, *why;
-		bool asked;
-	} fields[] = {
-		{ "hooks.createContainer", "there are no namespaces on the host to run it in",
-			plan->hooks.n_create_container },
-		{ "linux.seccomp.listenerPath", "the filter is the guest kernel's", plan->seccomp_listener },
-		{ "process.execCPUAffinity", "the guest's processors are not the host's",
-			p->exec_cpus_initial || p->exec_cpus_final },
-		{ "process.apparmorProfile", "the guest has no AppArmor", p->apparmor_profile && *p->apparmor_profile },
-		{ "process.selinuxLabel", "the guest has no SELinux", p->selinux_label && *p->selinux_label },
-		{ "linux.mountLabel", "the guest has no SELinux", plan->mount_label && *plan->mount_label },
-		{ "process.preserve_fds", "a VM takes no descriptors of the host", p->preserve_fds },
-	};
+	struct host_only fields[HOST_ONLY];
 
 	if (plan->n_joins)
 		return error_set(err, EOPNOTSUPP, "linux.namespaces: %s by path: a VM cannot join a namespace of "
 				"the host (%s)", plan->joins[0].type, plan->joins[0].path);
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+	list_host_only(plan, fields);
+	for (size_t i = 0; i < HOST_ONLY; i++)
 		if (fields[i].asked)
 			return error_set(err, EOPNOTSUPP, "%s: %s", fields[i].field, fields[i].why);
 	return vm_limits_check(&plan->resources, err);

@@ -4,14 +4,15 @@
  * shells find on this host, in members of their own ("container", "vm").
  *
  * The specification's part is about the program, not about the host. Its lists say what is enforced or mounted as
- * asked;
- * what is refused by name is not in them.
+ * asked; what is refused by name is not in them. Called as bivalve-vm it is about the VM shell.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "policies/enforce/caps.h"
 #include "runtime/base/alloc.h"
 #include "runtime/launch/commands.h"
+#include "runtime/launch/oci_globals.h"
 #include "runtime/launch/oci_verb.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/version.h"
@@ -33,11 +34,23 @@ static const char *const filter_flags[] = { "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_
 /* What in a bundle decides about more than the workload: an engine that takes bundles from strangers looks at these. */
 static const char *const unsafe_annotations[] = { "org.bivalve.", NULL };
 
+/* What of the lists below a VM refuses. */
+static const char *const not_in_vm[] = { "createContainer", "idmap", "ridmap", "SCMP_ACT_NOTIFY" };
+
+static bool is_listed(const char *word)
+{
+	for (size_t i = 0; oci_globals()->vm && i < ARRAY_LEN(not_in_vm); i++)
+		if (!strcmp(word, not_in_vm[i]))
+			return false;
+	return true;
+}
+
 static void put_strings(struct json_writer *w, const char *key, const char *const *strings)
 {
 	json_begin_array(w, key);
 	for (; *strings; strings++)
-		json_put_string(w, NULL, *strings);
+		if (is_listed(*strings))
+			json_put_string(w, NULL, *strings);
 	json_end(w);
 }
 
@@ -77,11 +90,11 @@ static void put_linux(struct json_writer *w)
 	json_put_bool(w, "rdma", true);
 	json_end(w);
 	put_seccomp(w);
-	put_enabled(w, "apparmor", true);
-	put_enabled(w, "selinux", true);
+	put_enabled(w, "apparmor", !oci_globals()->vm);
+	put_enabled(w, "selinux", !oci_globals()->vm);
 	put_enabled(w, "intelRdt", false);
 	json_begin_object(w, "mountExtensions");
-	put_enabled(w, "idmap", true);
+	put_enabled(w, "idmap", is_listed("idmap"));
 	json_end(w);
 	json_end(w);
 }
@@ -92,7 +105,8 @@ static void put_specification(struct json_writer *w)
 	json_put_string(w, "ociVersionMax", INSTANCE_OCI_VERSION);
 	json_begin_array(w, "hooks");
 	for (enum plan_hook_stage stage = 0; stage < HOOK_STAGES; stage++)
-		json_put_string(w, NULL, plan_hook_stage_name(stage));
+		if (is_listed(plan_hook_stage_name(stage)))
+			json_put_string(w, NULL, plan_hook_stage_name(stage));
 	json_end(w);
 	put_strings(w, "mountOptions", mount_options);
 	put_linux(w);

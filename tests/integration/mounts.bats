@@ -108,9 +108,16 @@ canary
 		{ path: "/dev/fifo", type: "p", fileMode: 438 },
 		{ path: "/else/null", type: "c", major: 1, minor: 3 },
 		{ path: "/dev/null", type: "c", major: 1, minor: 3 }]'
-	sh_is 'stat -c "%n %F %a %u %g %t:%T" /dev/mine /dev/deep/block /dev/fifo /else/null'
-	[ "$output" = "/dev/mine character special file 640 5 6 1:5
-/dev/deep/block block special file 600 0 0 7:0
+	local block=/dev/deep/block said=$'\n'"/dev/deep/block block special file 600 0 0 7:0"
+	if is_vm; then # a documented refusal: it is a device of the host
+		run oci run c
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"devices[1]"*"/dev/deep/block"* ]]
+		config 'del(.linux.devices[1])'
+		block='' said=''
+	fi
+	sh_is "stat -c '%n %F %a %u %g %t:%T' /dev/mine $block /dev/fifo /else/null"
+	[ "$output" = "/dev/mine character special file 640 5 6 1:5$said
 /dev/fifo fifo 666 0 0 0:0
 /else/null character special file 666 0 0 1:3" ]
 }
@@ -136,6 +143,7 @@ canary
 	[ "$output" = "1
 12345678
 17" ]
+	! is_vm || return 0 # the whole kernel is its own
 	config '.linux.sysctl = { "vm.swappiness": "1" }'
 	run oci run c
 	[ "$status" -ne 0 ]
@@ -219,7 +227,7 @@ canary
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"mounts[3]"*no-such-fs* ]]
 	config '.mounts[3] = { destination: "/t", type: "tmpfs", source: "x" } | .mounts += [range(10000) | { destination: "/t", type: "tmpfs", source: "x" }]'
-	run timeout 10 "$RUNTIME" run c
+	run timeout 60 "$RUNTIME" run c
 	[ "$status" -ne 0 ] && [ "$status" -ne 124 ]
 	[[ "$output" == *mounts* ]]
 }
