@@ -195,9 +195,10 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	ln -sf bivalve $(DESTDIR)$(PREFIX)/bin/bivalve-vm
-	install -d $(DESTDIR)$(PREFIX)/share/bivalve
+	install -d $(DESTDIR)$(PREFIX)/share/bivalve/guest-kernel/patches
 	install -m 755 scripts/build-guest-kernel $(DESTDIR)$(PREFIX)/share/bivalve
-	install -m 644 vm-backend/kernel/config $(DESTDIR)$(PREFIX)/share/bivalve/guest-kernel.config
+	install -m 644 vm-backend/kernel/config $(DESTDIR)$(PREFIX)/share/bivalve/guest-kernel
+	install -m 644 $(wildcard vm-backend/kernel/patches/*.patch) $(DESTDIR)$(PREFIX)/share/bivalve/guest-kernel/patches
 
 help:
 	@echo "make demo      install what it needs, build, and run one workload in both shells"

@@ -101,6 +101,16 @@ static int make_fs(struct machine *machine, struct error *err)
 	return r < 0 ? r : devices_plug(machine, &devices->fs.device, err);
 }
 
+static int make_balloon(struct machine *machine, struct error *err)
+{
+	struct virtio_balloon *balloon = &machine->devices.balloon;
+	int r;
+
+	virtio_balloon_init(balloon, &machine->memory);
+	r = virtio_device_attach(&balloon->device, &machine->loop, err);
+	return r < 0 ? r : devices_plug(machine, &balloon->device, err);
+}
+
 int devices_init(struct machine *machine, struct error *err)
 {
 	static int (*const table[])(struct machine *machine, struct error *err) = {
@@ -108,6 +118,7 @@ int devices_init(struct machine *machine, struct error *err)
 		make_console,
 		make_rng,
 		make_fs,
+		make_balloon,
 	};
 
 	_Static_assert(DEVICES_MAX <= (int)ARCH_MAX_DEVICES, "an interrupt for each device");

@@ -6,6 +6,7 @@
 #include "vm-backend/io_loop.h"
 #include "vm-backend/memory.h"
 #include "vm-backend/threads.h"
+#include "vm-backend/virtio/balloon.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/fs.h"
@@ -13,7 +14,7 @@
 
 struct machine;
 
-enum { DEVICES_MAX = VM_MAX_DISKS + 3 };
+enum { DEVICES_MAX = VM_MAX_DISKS + 4 };
 
 /* The virtio devices of a machine: which there are, where, and which thread serves them. */
 struct devices {
@@ -23,6 +24,7 @@ struct devices {
 	size_t n_disks;
 	struct virtio_console console;
 	struct virtio_rng rng;
+	struct virtio_balloon balloon;
 	struct virtio_fs fs;            /* with shares only, like its loop and thread */
 	struct io_loop fs_loop;
 	struct thread fs_thread;

@@ -118,6 +118,11 @@ static char *describe_disk(size_t i, const struct vm_disk *disk)
 	return json_writer_finish(w, NULL);
 }
 
+static const char *ram_file(const struct vm_config *config)
+{
+	return config->restore ? config->restore->ram_path : config->ram_path;
+}
+
 /*
  * Without a slot by name QEMU chooses, and the guest finds disks in the order in which they are added (the lowest slots
  * by name get no interrupts with ACPI).
@@ -137,6 +142,13 @@ static void add_devices(char ***argv, const struct vm_config *config)
 		add(argv, "-chardev", xasprintf("socket,id=shares,fd=%d", SHARES_FD));
 		add(argv, "-device", xstrdup("vhost-user-fs-device,chardev=shares,tag=" SHARES_TAG));
 	}
+	/*
+	 * What the guest reports as free QEMU also punches out of the file behind its memory, private or not: it would
+	 * take it from a template and all who go on from it. So a machine with such a file is not told. It has the
+	 * device all the same: a state saved of either kind then fits the other.
+	 */
+	add(argv, "-device", xasprintf("virtio-balloon-device,free-page-reporting=%s",
+			ram_file(config) ? "off" : "on"));
 	if (config->log_fd >= 0) {
 		add(argv, "-add-fd", xasprintf("fd=%d,set=1", LOG_FD));
 		add(argv, "-chardev", xstrdup("file,id=log,path=/dev/fdset/1,append=on"));
@@ -152,7 +164,7 @@ static void add_devices(char ***argv, const struct vm_config *config)
  */
 static char *describe_ram(const struct vm_config *config)
 {
-	const char *path = config->restore ? config->restore->ram_path : config->ram_path;
+	const char *path = ram_file(config);
 	struct json_writer *w = json_writer_new(true);
 
 	json_begin_object(w, NULL);

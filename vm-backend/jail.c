@@ -344,6 +344,7 @@ static const struct allowed {
 	{ SYS_fdatasync, ANY, 0, NO_FD, "disk flushes" },
 	{ SYS_futex, ANY, 0, NO_FD, "device locks; the gate of the threads" },
 	{ SYS_getrandom, ANY, 0, NO_FD, "virtio-rng" },
+	{ SYS_madvise, 2, MADV_DONTNEED, NO_FD, "virtio-balloon: what the guest reports as free" },
 	{ SYS_fallocate, ANY, 0, NO_FD, "disk discard and write-zeroes" },
 	{ SYS_writev, ANY, 0, NO_FD, "hvc0 to the log" },
 	{ SYS_clock_gettime, ANY, 0, NO_FD, "event times and the CMOS clock, where the vDSO has no clock" },

@@ -115,7 +115,7 @@ int template_key_of(const struct vm_config *config, const struct vm_engine *engi
 		.initramfs = identify(config->initramfs_path),
 		.disk = config->n_disks ? identify(config->disks[0].path) : NULL,
 		.command_line = xstrdup(config->command_line),
-		.devices = xasprintf("console block:%zu rng", config->n_disks),
+		.devices = xasprintf("console block:%zu rng balloon", config->n_disks),
 		.memory_bytes = config->memory_bytes,
 		.vcpus = config->vcpus,
 		.agent_version = AGENT_VERSION,

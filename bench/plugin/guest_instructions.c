@@ -76,7 +76,7 @@ static bool is_repeat(const struct qemu_plugin_tb *tb)
 
 	if (qemu_plugin_tb_n_insns(tb) != 1 || n < 2 || (bytes[0] != 0xf3 && bytes[0] != 0xf2))
 		return false;
-	return n == 2 + rex && (bytes[1 + rex] & 0xf4) == 0xa4; /* movs cmps stos lods scas */
+	return n == 2 + rex && bytes[1 + rex] >= 0xa4 && bytes[1 + rex] <= 0xaf; /* movs cmps stos lods scas */
 }
 
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)

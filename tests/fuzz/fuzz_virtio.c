@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm_guest.h"
+#include "vm-backend/virtio/balloon.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/rng.h"
@@ -24,6 +25,7 @@ enum step { WRITE_REGISTER, READ_WINDOW, DESCRIPTOR, AVAIL, KICK, HOST_SENDS, DA
 static struct vm_memory memory;
 static struct virtio_rng rng;
 static struct virtio_block block;
+static struct virtio_balloon balloon;
 static struct virtio_console console;
 static struct io_loop loop;
 static int sock[2] = { -1, -1 };
@@ -40,10 +42,13 @@ static uint64_t interesting(uint8_t pick, uint8_t low)
 
 static struct virtio_device *start(uint8_t pick)
 {
-	switch (pick % 3) {
+	switch (pick % 4) {
 	case 0:
 		virtio_rng_init(&rng, &memory);
 		return &rng.device;
+	case 3:
+		virtio_balloon_init(&balloon, &memory);
+		return &balloon.device;
 	case 1:
 		if (virtio_block_init(&block, &memory, "/dev/shm/bivalve-fuzz-disk", pick & 64, "vda", NULL) < 0)
 			abort();

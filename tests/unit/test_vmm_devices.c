@@ -9,6 +9,7 @@
 
 #include "tests/unit/tap.h"
 #include "tests/unit/vmm_guest.h"
+#include "vm-backend/virtio/balloon.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/rng.h"
@@ -93,6 +94,38 @@ static void test_rng(void)
 	ok(guest_broken(d), "a bad head breaks the device");
 	guest_start(d, &memory, queues, SIZE, 0);
 	ok(!guest_broken(d), "a reset mends it");
+}
+
+static void test_balloon(void)
+{
+	static struct virtio_balloon balloon;
+	struct virtio_device *d = &balloon.device;
+	const uint64_t page = 4096;
+	uint8_t *at = vm_memory_at(&memory, DATA_GPA, 4 * page);
+
+	virtio_balloon_init(&balloon, &memory);
+	guest_start(d, &memory, queues, SIZE, d->features);
+	ok(d->driver_features >> VIRTIO_BALLOON_F_REPORTING & 1, "a balloon offers to be told of free pages");
+	memset(at, 0x5a, 4 * page);
+	guest_desc(&queues[2], 0, DATA_GPA + page, (uint32_t)page, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
+	guest_desc(&queues[2], 1, DATA_GPA + 2 * page + 100, (uint32_t)(2 * page - 200), VRING_DESC_F_WRITE, 0);
+	guest_offer(&queues[2], 0);
+	guest_kick(d, 2);
+	ok(queues[2].used[1] == 1 && queues[2].used[4] == 0, "a report is answered");
+	ok(at[page] == 0 && at[2 * page - 1] == 0 && balloon.returned_bytes == page, "its page is given back");
+	ok(at[0] == 0x5a && at[2 * page] == 0x5a && at[4 * page - 1] == 0x5a, "and no other, nor a part of one");
+	guest_desc(&queues[2], 0, DATA_GPA, (uint32_t)page, 0, 0);
+	guest_offer(&queues[2], 0);
+	guest_kick(d, 2);
+	ok(at[0] == 0x5a && queues[2].used[1] == 2, "what the device may only read is not free");
+	guest_desc(&queues[0], 0, DATA_GPA, 8, 0, 0);
+	guest_offer(&queues[0], 0);
+	guest_kick(d, 0);
+	ok(at[0] == 0x5a && queues[0].used[1] == 1, "pages that nobody asked for stay the guest's");
+	guest_desc(&queues[2], 0, GUEST_BYTES, (uint32_t)page, VRING_DESC_F_WRITE, 0);
+	guest_offer(&queues[2], 0);
+	guest_kick(d, 2);
+	ok(guest_broken(d), "a report of what is no memory breaks the device");
 }
 
 /* One request: header, data, status. Returns the status byte, or 0xee if there is no answer. */
@@ -329,6 +362,7 @@ int main(void)
 	close(fd);
 	test_registers();
 	test_rng();
+	test_balloon();
 	test_block(path);
 	test_console();
 	test_console_turns();

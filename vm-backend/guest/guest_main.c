@@ -3,10 +3,12 @@
  * PID 1 in the guest. It must never exit: the kernel would panic. Whatever goes wrong is told to the host, on the
  * agent channel or at least on the console, and the machine is turned off.
  */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "vm-backend/guest/guest_agent.h"
 #include "vm-backend/guest/guest_boot.h"
@@ -54,12 +56,25 @@ static int boot(char *const *words, int *ret_port, struct error *err)
 	return r < 0 || has_word(words, NO_IMAGE_WORD) ? r : guest_mount_image(err);
 }
 
+/* A kernel without a console leaves us without the first three descriptors, which must not become others. */
+static void open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/kmsg", O_RDWR | O_NOCTTY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd); /* one too many, as nearly always */
+}
+
 int main(int argc, char **argv)
 {
 	struct error err = { 0 };
 	int port = -1;
 	int r;
 
+	open_standard_streams();
 	(void)umask(0022);
 	raise_limits();
 	r = boot(argv, &port, &err);

@@ -31,6 +31,7 @@ static const struct wanted {
 	{ .name = "virtio_blk" },
 	{ .name = "virtio_console" },
 	{ .name = "virtio_rng", .optional = true },
+	{ .name = "virtio_balloon", .optional = true },
 	{ .name = "crc32c_intel", .optional = true }, /* before libcrc32c asks the crypto layer for crc32c */
 	{ .name = "crc32c_generic", .optional = true },
 	{ .name = "erofs" },
