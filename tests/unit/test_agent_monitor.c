@@ -226,6 +226,17 @@ static void play_answers(int fd, int log)
 	(void)pause();
 }
 
+/* Tells of a watched call though the plan asks for none. */
+static void play_gossip(int fd, int log)
+{
+	static const char event[1000];
+
+	say_hello(fd);
+	await_plan(fd);
+	send_frame(fd, AGENT_WATCHED, 0, event, sizeof event);
+	(void)pause();
+}
+
 /* Speaks of a session that nobody has begun. */
 static void play_stranger(int fd, int log)
 {
@@ -430,6 +441,7 @@ static void test_failures(void)
 		{ "data before the start", "out of turn", play_early, 125 },
 		{ "a status that is none", "not a wait status", play_bad_status, 125 },
 		{ "data of a session that is none", "session 7, which does not run", play_stranger, 125 },
+		{ "a watched call where none is", "that nobody asked for", play_gossip, 125 },
 		{ "a guest of another release", "speaks version 99", play_old, 125 },
 	};
 	static struct run r;
