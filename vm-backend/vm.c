@@ -401,6 +401,13 @@ static int open_changes(const struct plan *plan, struct instance *in, struct err
 	if (!plan->changes)
 		return 0;
 	in->live.scratch_fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (in->live.scratch_fd < 0 && errno == EOPNOTSUPP) { /* then by a name that is gone at once */
+		_cleanup_free_ char *name = xasprintf("%s/.bivalve-changes.XXXXXX", folder);
+
+		in->live.scratch_fd = mkostemp(name, O_CLOEXEC);
+		if (in->live.scratch_fd >= 0)
+			(void)unlink(name); /* it is ours, and was just made */
+	}
 	return in->live.scratch_fd < 0 ? error_sys(err, "changes: cannot make a file in %s (TMPDIR)", folder) : 0;
 }
 
