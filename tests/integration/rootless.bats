@@ -73,15 +73,16 @@ need_vm() {
 	local b=$USER_HOME/home/b pid
 	mkdir "$b"
 	cp -r "$USER_HOME/root" "$b/rootfs"
-	"$BIVALVE" spec -b "$b"
-	jq '.process.terminal = false | .root.readonly = false | del(.process.rlimits)
+	chown 1000:1000 "$b"
+	as_user spec --rootless -b "$b"
+	jq '.process.terminal = false | .root.readonly = false | .linux.namespaces += [{ type: "network" }]
 		| .annotations["org.bivalve.backend"] = "vm"
 		| .process.args = ["sh", "-c", "touch /made; echo up; while :; do sleep 0.2; done"]' "$b/config.json" > "$b/new"
 	mv "$b/new" "$b/config.json"
 	chown -R 1000:1000 "$b"
 	as_user create -b "$b" rl1 < /dev/null > "$BATS_TEST_TMPDIR/out" 2>&1 3>&-
 	as_user start rl1
-	eventually grep -q up "$BATS_TEST_TMPDIR/out"
+	eventually grep -qx up "$BATS_TEST_TMPDIR/out"
 	[ "$(stat -c %u "$b/rootfs/made")" = 1000 ]
 	pid=$(as_user state rl1 | jq .pid)
 	[ "$(stat -c %u "/proc/$pid")" = 1000 ]
