@@ -46,7 +46,9 @@ static void serve(struct virtio_device *device, unsigned queue)
 	virtio_serve_all(device, queue, queue == REPORT ? drop : ignore);
 }
 
-static const struct virtio_ops balloon_ops = { .name = "virtio-balloon", .id = VIRTIO_ID_BALLOON, .serve = serve };
+static const struct virtio_ops balloon_ops = { .name = "virtio-balloon", .id = VIRTIO_ID_BALLOON, .serve = serve,
+	.stateless = true,
+};
 
 void virtio_balloon_init(struct virtio_balloon *balloon, const struct vm_memory *memory)
 {
