@@ -55,6 +55,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/usernet.h"
 
 enum { KILL_TIMEOUT_MS = 5000, MAX_LOWERS = 500 }; /* overlayfs's own limit */
 
@@ -242,7 +243,8 @@ static int container_check(const struct plan *plan, struct error *err)
 	/* A bundle's is then shown what there is: `spec --rootless` writes such ones. */
 	if (!plan->mounts_exact && !cgroup_usable(groups_of_host()) && mounts_need_cgroup(plan))
 		return error_set(err, EOPNOTSUPP, "mounts: type: cgroup: no control group that this user may write to");
-	return cgroup_check(groups_of_host(), &plan->resources, err);
+	r = usernet_check(plan, err);
+	return r < 0 ? r : cgroup_check(groups_of_host(), &plan->resources, err);
 }
 
 /* The two channels to the child: events from it, the word to start to it. Ours are in in->live. */
@@ -319,6 +321,9 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
 	in->live.scratch_fd = made.scratch_fd;
+	in->network_pid = (uint64_t)made.network_pid;
+	if (in->network_pid)
+		(void)pid_start_time(made.network_pid, &in->network_pid_start); /* dies with us; noted for delete */
 	if (in->detached)
 		r = container_release(&made.release_fd, err);
 	if (r < 0) {
@@ -388,10 +393,23 @@ static void container_account(const struct instance *in, struct report *report)
 	report->pids_denied += stats.pids_denied;
 }
 
+/* pasta, whose namespace is empty now. It would end with its launcher in any case. */
+static void end_network(const struct instance *in)
+{
+	_cleanup_close_ int fd = in->network_pid ? pidfd_open_pid((pid_t)in->network_pid) : -1;
+	uint64_t start;
+
+	if (fd < 0 || pid_start_time((pid_t)in->network_pid, &start) < 0 || start != in->network_pid_start)
+		return; /* gone; its number may be another's */
+	(void)pidfd_kill(fd, SIGKILL); /* it was there a moment ago */
+	(void)waitid(P_PIDFD, (id_t)fd, &(siginfo_t){ 0 }, WEXITED); /* ECHILD: somebody else's */
+}
+
 static int container_delete(const struct instance *in, struct error *err)
 {
 	_cleanup_close_ int fd = open_process(in);
 
+	end_network(in);
 	if (fd >= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 

@@ -43,6 +43,7 @@
 #include "container-backend/init.h"
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
+#include "container-backend/network.h"
 #include "container-backend/notify.h"
 #include "container-backend/rootfs.h"
 #include "container-backend/sysctls.h"
@@ -241,6 +242,8 @@ static int build(struct state *s, struct error *err)
 	if (r == 0 && plan->process.terminal)
 		r = terminal_open(&plan->process, s->root.fd, &s->terminal, err);
 	if (r == 0)
+		r = network_write_files(plan, s->root.fd, err);
+	if (r == 0)
 		r = mounts_protect(plan, s->root.fd, err);
 	if (r == 0)
 		r = mounts_finish(&s->mounts, s->root.fd, err);
@@ -302,6 +305,8 @@ static int set_up(struct state *s, struct error *err)
 
 	if (r == 0)
 		r = attributes_early(s->plan, plan_has_userns(s->plan), &s->workload.proc_fd, err);
+	if (r == 0)
+		r = network_offer(s->plan, s->child->sock, err);
 	if (r == 0)
 		r = notify_connect(s->plan, &s->workload.listener_fd, err);
 	if (r == 0)

@@ -123,6 +123,8 @@ static bool has_place(const struct rootfs *r, const struct plan *plan, const cha
 /* Whether everything that will be mounted on, or made, has its place in the only layer. */
 static bool has_mount_points(const struct rootfs *r, const struct plan *plan)
 {
+	if (plan->network == NETWORK_USER)
+		return false; /* /etc/resolv.conf is to be written */
 	if (!is_covered(plan, "/dev") || !has_place(r, plan, plan->process.cwd))
 		return false; /* its nodes are made in the root, in the first case */
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)

@@ -20,12 +20,14 @@
 #include "container-backend/init.h"
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
+#include "container-backend/network.h"
 #include "container-backend/spawn.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/usernet.h"
 
 enum { FDS_PER_MESSAGE = 8 };
 
@@ -37,6 +39,7 @@ struct spawn {
 	int sock;            /* our end */
 	pid_t pid;
 	int pidfd;
+	pid_t network_pid;   /* 0: none */
 };
 
 static int make_group(struct spawn *s, struct error *err)
@@ -143,7 +146,13 @@ static int give_groups(struct spawn *s, struct error *err)
 	return r;
 }
 
-/* The child's one answer. */
+static bool is_network_offer(const struct spawn *s, const struct backend_event *event)
+{
+	return event->kind == EVENT_MILESTONE && !strcmp(event->text, NETWORK_OFFER) &&
+		s->request->plan->network == NETWORK_USER && !s->network_pid;
+}
+
+/* The child's one answer, and before it what it asks for. */
 static int await_child(struct spawn *s, struct spawn_result *ret, struct error *err)
 {
 	bool changes = s->request->plan->changes;
@@ -159,6 +168,14 @@ static int await_child(struct spawn *s, struct spawn_result *ret, struct error *
 		n = fd_recv(s->sock, &event, sizeof event, fds, ARRAY_LEN(fds));
 		if (n == -ECONNRESET)
 			continue;
+		if (n == (ssize_t)sizeof event && is_network_offer(s, &event)) {
+			r = usernet_join(s->request->plan, fds[0], fds[1], &s->network_pid, err);
+			close_cleanup(&fds[0]);
+			close_cleanup(&fds[1]);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (n != (ssize_t)sizeof event || event.kind != EVENT_MILESTONE || strcmp(event.text, HOOK_POINT) ||
 				!hook_points_needed(s->request->plan))
 			break;
@@ -204,6 +221,11 @@ static int prefer_childs_word(struct spawn *s, int r, struct error *err)
 
 static void abandon(struct spawn *s)
 {
+	if (s->network_pid > 0) {
+		(void)kill(s->network_pid, SIGKILL); /* our child and not yet reaped */
+		while (waitpid(s->network_pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
 	if (s->pid > 0) {
 		(void)pidfd_kill(s->pidfd, SIGKILL); /* ESRCH: it ended by itself */
 		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
@@ -272,6 +294,7 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	}
 	result.pid = s.pid;
 	result.pidfd = s.pidfd;
+	result.network_pid = s.network_pid;
 	*ret = result;
 	return 0;
 }

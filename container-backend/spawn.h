@@ -36,6 +36,7 @@ struct spawn_result {
 	int pidfd;
 	int console_fd;       /* the terminal's master, -1 without terminal */
 	int scratch_fd;       /* the scratch file system, a folder, if the plan wants the changes; else -1 */
+	pid_t network_pid;    /* pasta, with NETWORK_USER on the host; else 0 */
 	int release_fd;       /* detached: for container_release(); else -1 */
 };
 

@@ -232,7 +232,8 @@ static void write_rlimits(struct json_writer *w, const char *key, const void *in
 
 /* ---- the tables ---- */
 
-static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] = "host", NULL };
+static const char *const networks[] = { [NETWORK_NONE] = "none", [NETWORK_HOST] = "host", [NETWORK_USER] = "user",
+	NULL };
 
 static const struct key root_keys[] = {
 	{ "read_only", KEY_BOOL, AT(struct policy, read_only_root) },

@@ -111,6 +111,20 @@ static int make_balloon(struct machine *machine, struct error *err)
 	return r < 0 ? r : devices_plug(machine, &balloon->device, err);
 }
 
+static int make_net(struct machine *machine, struct error *err)
+{
+	struct devices *devices = &machine->devices;
+	int r;
+
+	if (machine->config->network_fd < 0)
+		return 0;
+	virtio_net_init(&devices->net, &machine->memory, machine->config->network_fd, machine->config->mac);
+	r = io_loop_init(&devices->net_loop, err);
+	if (r >= 0)
+		r = virtio_net_attach(&devices->net, &devices->net_loop, err);
+	return r < 0 ? r : devices_plug(machine, &devices->net.device, err);
+}
+
 int devices_init(struct machine *machine, struct error *err)
 {
 	static int (*const table[])(struct machine *machine, struct error *err) = {
@@ -119,6 +133,7 @@ int devices_init(struct machine *machine, struct error *err)
 		make_rng,
 		make_fs,
 		make_balloon,
+		make_net,
 	};
 
 	_Static_assert(DEVICES_MAX <= (int)ARCH_MAX_DEVICES, "an interrupt for each device");
@@ -151,6 +166,12 @@ int devices_start(struct machine *machine, int root_fd, int proc_fd, struct erro
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
 		int r = thread_start(&machine->devices.disk_threads[i], serve_loop,
 				&machine->devices.disk_loops[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	if (machine->config->network_fd >= 0) {
+		int r = thread_start(&machine->devices.net_thread, serve_loop, &machine->devices.net_loop, err);
 
 		if (r < 0)
 			return r;

@@ -10,11 +10,12 @@
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/fs.h"
+#include "vm-backend/virtio/net.h"
 #include "vm-backend/virtio/rng.h"
 
 struct machine;
 
-enum { DEVICES_MAX = VM_MAX_DISKS + 4 };
+enum { DEVICES_MAX = VM_MAX_DISKS + 5 };
 
 /* The virtio devices of a machine: which there are, where, and which thread serves them. */
 struct devices {
@@ -28,6 +29,9 @@ struct devices {
 	struct virtio_fs fs;            /* with shares only, like its loop and thread */
 	struct io_loop fs_loop;
 	struct thread fs_thread;
+	struct virtio_net net;          /* with a network alone, like its loop and thread */
+	struct io_loop net_loop;
+	struct thread net_thread;
 	struct device_window {
 		struct virtio_device *device;
 		gpa_t base;

@@ -52,6 +52,9 @@ struct vm_config {
 	const struct vm_share *shares;
 	size_t n_shares;        /* 0: no virtio-fs device */
 	int agent_fd;           /* SOCK_STREAM; the engine's process takes it, the caller still closes its copy */
+	int network_fd;         /* a card on this socket of passt's (usernet.h), as agent_fd; -1: no card */
+	bool has_network;       /* a card; network_fd is then its cable when the machine is started */
+	uint8_t mac[6];         /* of the card */
 	int log_fd;             /* the kernel's console output; -1: dropped */
 	int event_fd;           /* backend_event milestones ("kernel-entered") and errors go here; -1: none */
 	/* [2]: a stream socket pair to save it by, ours and the process's; NULL: it cannot be saved */

@@ -188,9 +188,10 @@ static int go_on_from(struct machine *machine, const struct vm_restore *restore,
 static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, struct error *err)
 {
 	const int control = config->control ? config->control[1] : -1;
-	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control,
+	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control, config->network_fd,
 		config->restore ? config->restore->state_fd : -1 };
-	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->n_shares > 0 };
+	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->network_fd,
+		config->n_shares > 0 };
 	struct jail_shares shares = { config->shares, config->n_shares, -1, -1 };
 	const struct error fine = { 0 };
 	struct machine *machine = xcalloc(1, sizeof *machine);

@@ -5,7 +5,8 @@
  *
  * The child becomes QEMU with these descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
  * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h), 6 its monitor's socket, 7 a saved state
- * (qemu_state.h). It opens kernel, initramfs and disks by path, from a jail of files (qemu_jail.h), and its own seccomp
+ * (qemu_state.h), 8 passt's if there is a network. It opens kernel, initramfs and disks by path, from a jail of files
+ * (qemu_jail.h), and its own seccomp
  * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
@@ -34,6 +35,7 @@
 #include "vm-backend/qemu_shares.h"
 #include "vm-backend/qemu_state.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/virtio/net.h"
 
 #define PROGRAM "qemu-system-x86_64"
 
@@ -42,12 +44,13 @@ enum {
 	AGENT_FD = 4,
 	SHARES_FD = 5,
 	CONTROL_FD = 6,
-	FIRST_OTHER_FD = 8,
+	NETWORK_FD = 8,
+	FIRST_OTHER_FD = 9,
 	SAFE_FD = 64,
 	TRANSLATION_MIB = 64,
 	CALIBRATE_NS = 2000000
 };
-_Static_assert((int)QEMU_STATE_FD + 1 == (int)FIRST_OTHER_FD, "the descriptors of the program");
+_Static_assert((int)QEMU_STATE_FD + 1 == (int)NETWORK_FD, "the descriptors of the program");
 
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
 char *qemu_find_program(void)
@@ -142,6 +145,14 @@ static void add_devices(char ***argv, const struct vm_config *config)
 		add(argv, "-chardev", xasprintf("socket,id=shares,fd=%d", SHARES_FD));
 		add(argv, "-device", xstrdup("vhost-user-fs-device,chardev=shares,tag=" SHARES_TAG));
 	}
+	if (config->network_fd >= 0) {
+		const uint8_t *m = config->mac;
+
+		add(argv, "-netdev", xasprintf("stream,id=net,server=off,addr.type=fd,addr.str=%d", NETWORK_FD));
+		add(argv, "-device", xasprintf("virtio-net-device,netdev=net,host_mtu=%d,"
+				"mac=%02x:%02x:%02x:%02x:%02x:%02x",
+				NET_MTU, m[0], m[1], m[2], m[3], m[4], m[5]));
+	}
 	/*
 	 * What the guest reports as free QEMU also punches out of the file behind its memory, private or not: it would
 	 * take it from a template and all who go on from it. So a machine with such a file is not told. It has the
@@ -235,6 +246,7 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int log = fcntl(config->log_fd >= 0 ? config->log_fd : null, F_DUPFD_CLOEXEC, SAFE_FD), code;
+	int network;
 	sigset_t none;
 
 	(void)sigemptyset(&none);
@@ -243,13 +255,15 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid(); /* out of reach of a terminal's signals; a fresh child is no group leader */
 	status_fd = fcntl(status_fd, F_DUPFD_CLOEXEC, SAFE_FD);
+	network = fcntl(config->network_fd >= 0 ? config->network_fd : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	shares_fd = fcntl(shares_fd >= 0 ? shares_fd : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	control = fcntl(control >= 0 ? control : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	state = fcntl(state >= 0 ? state : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && null >= 0 && dup2(null, 0) == 0 &&
 			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
 			dup2(agent, AGENT_FD) == AGENT_FD && dup2(shares_fd, SHARES_FD) == SHARES_FD &&
-			dup2(control, CONTROL_FD) == CONTROL_FD && dup2(state, QEMU_STATE_FD) == QEMU_STATE_FD) {
+			dup2(control, CONTROL_FD) == CONTROL_FD && dup2(state, QEMU_STATE_FD) == QEMU_STATE_FD &&
+			dup2(network, NETWORK_FD) == NETWORK_FD) {
 		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
 		if (qemu_jail_enter(config) == 0)
 			(void)execve(program, argv, environment);

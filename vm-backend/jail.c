@@ -326,7 +326,7 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
  * request.
  */
 enum { ANY = -1 };
-enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD, CONTROL_FD };
+enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD, CONTROL_FD, NETWORK_FD };
 static const struct allowed {
 	unsigned nr;
 	int argument;           /* which, or ANY */
@@ -346,7 +346,8 @@ static const struct allowed {
 	{ SYS_getrandom, ANY, 0, NO_FD, "virtio-rng" },
 	{ SYS_madvise, 2, MADV_DONTNEED, NO_FD, "virtio-balloon: what the guest reports as free" },
 	{ SYS_fallocate, ANY, 0, NO_FD, "disk discard and write-zeroes" },
-	{ SYS_writev, ANY, 0, NO_FD, "hvc0 to the log" },
+	{ SYS_writev, ANY, 0, NO_FD, "hvc0 to the log; frames from the guest" },
+	{ SYS_recvfrom, 0, 0, NETWORK_FD, "frames to the guest" },
 	{ SYS_clock_gettime, ANY, 0, NO_FD, "event times and the CMOS clock, where the vDSO has no clock" },
 	{ SYS_sendto, 0, 0, EVENT_FD, "milestones and errors to the supervisor" },
 	{ SYS_close, 0, 0, SYNC_FD, "the pipe that tells the launcher that all is set up" },
@@ -407,7 +408,8 @@ enum {
 static size_t filter_row(struct sock_filter *filter, size_t n, const struct allowed *a, const struct jail_fds *fds)
 {
 	const uint32_t numbers[] = { [AGENT_FD] = (uint32_t)fds->agent_fd, [EVENT_FD] = (uint32_t)fds->event_fd,
-		[SYNC_FD] = (uint32_t)fds->sync_fd, [CONTROL_FD] = (uint32_t)fds->control_fd };
+		[SYNC_FD] = (uint32_t)fds->sync_fd, [CONTROL_FD] = (uint32_t)fds->control_fd,
+		[NETWORK_FD] = (uint32_t)fds->network_fd };
 	uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
 	uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
 	bool any = a->argument == ANY;

@@ -39,6 +39,7 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
 struct jail_fds {
 	int agent_fd, event_fd, sync_fd;
 	int control_fd;         /* to be saved by; -1: none */
+	int network_fd;         /* -1: no network card */
 	bool shares;            /* host directories are served */
 };
 int jail_lock(const struct jail_fds *fds, struct error *err);

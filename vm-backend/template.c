@@ -91,6 +91,8 @@ static int check_shape(const struct vm_config *config, const struct vm_engine *e
 {
 	if (config->n_shares)
 		return error_set(err, EOPNOTSUPP, "host directories (virtio-fs) are tied to who serves them");
+	if (config->has_network)
+		return error_set(err, EOPNOTSUPP, "a network card is tied to its cable");
 	for (size_t i = 0; i < config->n_disks; i++)
 		if (!config->disks[i].read_only)
 			return error_set(err, EOPNOTSUPP, "disk %s can be written", config->disks[i].path);

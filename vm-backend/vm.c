@@ -43,6 +43,7 @@
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
 #include "runtime/model/hooks.h"
+#include "runtime/model/usernet.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/saved.h"
 #include "vm-backend/shares.h"
@@ -141,9 +142,9 @@ static int check_shared(const struct plan *plan, struct error *err)
 					"devices of the host", i, plan->devices[i].path,
 					(unsigned)plan->devices[i].major, (unsigned)plan->devices[i].minor);
 	if (plan->network == NETWORK_HOST)
-		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use none (a bundle: a "
-				"network namespace)");
-	return 0;
+		return error_set(err, EOPNOTSUPP, "network: a VM cannot use the host's network; use user or none (a "
+				"bundle: a network namespace)");
+	return usernet_check(plan, err);
 }
 
 static int check_host_only(const struct plan *plan, struct error *err)

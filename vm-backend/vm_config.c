@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the plan to the machine. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,12 @@ bool vm_log_wanted(void)
 	return value && !strcmp(value, "1");
 }
 
+static bool parse_mac(const char *text, uint8_t ret[6])
+{
+	return text && sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx",
+			ret, ret + 1, ret + 2, ret + 3, ret + 4, ret + 5) == 6;
+}
+
 void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machine *ret)
 {
 	size_t n_shares;
@@ -42,10 +49,14 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 		.n_disks = plan->root.disk && !plan->root.path ? 1 : 0,
 		.shares = ret->shares,
 		.n_shares = n_shares,
+		.has_network = plan->network == NETWORK_USER,
+		.network_fd = -1,
 		.agent_fd = -1,
 		.log_fd = -1,
 		.event_fd = -1,
 	};
+	if (ret->config.has_network)
+		(void)parse_mac(plan->interface.mac, ret->config.mac); /* usernet_check() has seen to it */
 }
 
 void vm_machine_release(struct vm_machine *machine)

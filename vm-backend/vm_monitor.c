@@ -46,6 +46,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/base/path.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/usernet.h"
 #include "vm-backend/agent_host.h"
 #include "vm-backend/saved.h"
 #include "vm-backend/vm_config.h"
@@ -575,6 +576,12 @@ static uint64_t max_changes(const struct plan *plan)
 	return plan->changes == CHANGES_CONTENTS ? room + CHANGES_LIST_BYTES : CHANGES_LIST_BYTES;
 }
 
+/* The card's other end, if the plan has one. */
+static int connect_network(const struct monitor *m, struct vm_config *config, struct error *err)
+{
+	return config->has_network ? usernet_connect(m->start->plan, &config->network_fd, err) : 0;
+}
+
 /* Makes channel and log and starts the machine. */
 static int spawn_machine(struct monitor *m, struct error *err)
 {
@@ -594,6 +601,9 @@ static int spawn_machine(struct monitor *m, struct error *err)
 		return error_sys(err, "vm: cannot make the control socket");
 	vm_log_init(&m->log, log[0], copy ? STDERR_FILENO : -1);
 	vm_machine_describe(start->plan, copy, &m->described);
+	r = connect_network(m, config, err);
+	if (r < 0)
+		return r;
 	config->agent_fd = agent[1];
 	config->log_fd = log[1];
 	config->event_fd = start->event_fd;
@@ -607,6 +617,8 @@ static int spawn_machine(struct monitor *m, struct error *err)
 	(void)close(agent[1]); /* the machine has its own, like the next two */
 	(void)close(m->saving[1]);
 	(void)close(log[1]);
+	if (config->network_fd >= 0)
+		(void)close(config->network_fd); /* likewise; passt ends when the machine does */
 	if (r == 0)
 		r = agent_host_init(&m->agent, agent[0], start->stdio, start->plan->process.terminal, start->event_fd,
 				err);

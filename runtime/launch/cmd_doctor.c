@@ -189,7 +189,7 @@ static void look_at_erofs(struct finding *f)
 
 static void look_at_passt(struct finding *f)
 {
-	look_at_program(f, "passt", PARTLY, "apt-get install passt; no part of bivalve uses it today");
+	look_at_program(f, "passt", PARTLY, "apt-get install passt: without it there is no --net user");
 }
 
 static void look_at_guest_kernel(struct finding *f)

@@ -24,6 +24,7 @@
 #include "runtime/launch/limits.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/sandbox_view.h"
+#include "runtime/launch/prepare_network.h"
 #include "vm-backend/kernel/kernel.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -117,9 +118,11 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 0, "name", OPTION_STRING, &o->name, "ID", "name of the instance (random)", NULL },
 		{ 'h', "hostname", OPTION_STRING, &o->hostname, "NAME", "its host name (the instance's)", NULL },
 		{ 0, "entrypoint", OPTION_STRING, &o->entrypoint, "PROGRAM", "instead of the image's", NULL },
-		{ 0, "net", OPTION_STRING, &o->network, "none|host", "network (none: loopback only)", NULL },
+		{ 0, "net", OPTION_STRING, &o->network, "none|user|host", "network (none: loopback only)", NULL },
 		{ 0, "no-init", OPTION_FLAG, &o->init_off, NULL,
 			"the command itself is process 1, without our reaper", NULL },
+		{ 'p', "publish", OPTION_LIST, &o->ports, "[IP:]HOST:GUEST[/udp]",
+			"pass a port of the host on into it; with --net user", NULL },
 		{ 0, "timeout", OPTION_PARSED, &o->timeout_us, "TIME", "end it after: 500ms, 10s, 5m (status 124)",
 			parse_duration },
 		{ 0, "engine", OPTION_STRING, &o->engine, "auto|kvm|qemu", "what runs the microVM (auto)", NULL },
@@ -143,6 +146,7 @@ void launch_options_release(struct launch_options *o)
 	strv_free(o->tmpfs);
 	strv_free(o->ro_paths);
 	strv_free(o->rw_paths);
+	strv_free(o->ports);
 	*o = (struct launch_options){ 0 };
 }
 
@@ -393,7 +397,7 @@ static void fill_terminal(struct plan *plan)
 
 static int fill_identity(const struct launch_options *o, struct plan *plan, struct error *err)
 {
-	static const char *const networks[] = { "none", "host", NULL };
+	static const char *const networks[] = { "none", "host", "user", NULL }; /* enum plan_network */
 	int r;
 
 	plan->backend = xstrdup(o->vm ? "vm" : o->backend ? o->backend : "container");
@@ -506,8 +510,8 @@ static int fill_policy(const struct launch_options *o, const struct image *image
 	if (!plan->process.user && image->user && *image->user)
 		plan->process.user = xstrdup(image->user);
 	plan->namespaces |= PLAN_NS(PID) | PLAN_NS(MOUNT) | PLAN_NS(UTS) | PLAN_NS(IPC) | PLAN_NS(CGROUP);
-	if (plan->network == NETWORK_NONE)
-		plan->namespaces |= PLAN_NS(NET);
+	if (r == 0)
+		r = prepare_network(plan, o->ports, err);
 	if (plan->network == NETWORK_NONE && plan->audit)
 		plan->audit |= PLAN_AUDIT(NETWORK); /* who tries to get out is worth knowing */
 	fill_id_maps(plan);

@@ -11,7 +11,7 @@ struct launch_options {
 	const char *backend, *policy, *name, *workdir, *user, *hostname, *entrypoint, *network, *kernel, *engine;
 	const char *start, *from;
 	const char *report, *audit;
-	char **volumes, **env, **tmpfs;
+	char **volumes, **env, **tmpfs, **ports;
 	uint64_t memory_bytes, timeout_us, pids, upper_bytes, upper_inodes;
 	uint64_t cpu_time_us, output_bytes, file_bytes, open_files;
 	bool best_effort;

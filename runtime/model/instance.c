@@ -32,6 +32,8 @@ static const struct field instance_fields[] = {
 	{ ROW(supervisor_start, FIELD_UINT) },
 	{ ROW(vmm_pid, FIELD_UINT) },
 	{ ROW(vmm_pid_start, FIELD_UINT) },
+	{ ROW(network_pid, FIELD_UINT) },
+	{ ROW(network_pid_start, FIELD_UINT) },
 	{ ROW(engine, FIELD_STRING) },
 	{ ROW(engine_reason, FIELD_STRING) },
 	{ ROW(start, FIELD_STRING) },

@@ -20,6 +20,7 @@ struct instance {
 	uint64_t pid, pid_start;      /* the host pid that exits with the workload's status */
 	uint64_t supervisor, supervisor_start; /* the launching process while it watches */
 	uint64_t vmm_pid, vmm_pid_start;       /* VM: the process that runs the guest */
+	uint64_t network_pid, network_pid_start; /* container: pasta, with the network user */
 	char *engine, *engine_reason; /* VM */
 	char *start, *start_reason;   /* VM: "cold" or "warm", and why that */
 	char *image;

@@ -13,7 +13,7 @@ static const char *const namespace_names[] = { "pid", "mount", "uts", "ipc", "ne
 static const char *const engine_names[] = { "auto", "kvm", "qemu", NULL };
 static const char *const start_names[] = { "auto", "cold", "warm", NULL };
 static const char *const changes_names[] = { "none", "list", "contents", NULL };
-static const char *const network_names[] = { "none", "host", NULL };
+static const char *const network_names[] = { "none", "host", "user", NULL };
 
 #define ROW(type, member, field_kind) .key = #member, .kind = field_kind, .offset = offsetof(struct type, member)
 #define LIST(type, member, element) .key = #member, .kind = FIELD_RECORDS, .offset = offsetof(struct type, member), \
@@ -209,6 +209,26 @@ static const struct field rdma_limit_fields[] = {
 };
 static const struct record_type rdma_limit_type = { "RDMA limit", sizeof(struct plan_rdma_limit), rdma_limit_fields };
 
+static const struct field port_fields[] = {
+	{ ROW(plan_port, address, FIELD_STRING) },
+	{ ROW(plan_port, host, FIELD_UINT), .required = true },
+	{ ROW(plan_port, guest, FIELD_UINT), .required = true },
+	{ ROW(plan_port, udp, FIELD_BOOL) },
+	{ 0 },
+};
+static const struct record_type port_type = { "port", sizeof(struct plan_port), port_fields };
+
+static const struct field interface_fields[] = {
+	{ ROW(plan_interface, mac, FIELD_STRING) },
+	{ ROW(plan_interface, address, FIELD_STRING) },
+	{ ROW(plan_interface, gateway, FIELD_STRING) },
+	{ ROW(plan_interface, dns, FIELD_STRING) },
+	{ ROW(plan_interface, prefix, FIELD_UINT) },
+	{ LIST(plan_interface, ports, port_type) },
+	{ 0 },
+};
+static const struct record_type interface_type = { "interface", sizeof(struct plan_interface), interface_fields };
+
 static const struct field net_priority_fields[] = {
 	{ ROW(plan_net_priority, interface, FIELD_STRING) },
 	{ ROW(plan_net_priority, priority, FIELD_UINT) },
@@ -312,6 +332,7 @@ static const struct field plan_fields[] = {
 	{ LIST(plan, joins, join_type) },
 	{ LIST(plan, time_offsets, time_offset_type) },
 	{ ROW(plan, network, FIELD_ENUM), .names = network_names },
+	{ ROW(plan, interface, FIELD_RECORD), .record = &interface_type },
 	{ ROW(plan, root, FIELD_RECORD), .record = &root_type },
 	{ ROW(plan, process, FIELD_RECORD), .record = &plan_process_type },
 	{ LIST(plan, mounts, mount_type) },

@@ -205,7 +205,22 @@ enum plan_start { START_AUTO, START_COLD, START_WARM };
 enum plan_changes { CHANGES_NONE, CHANGES_LIST, CHANGES_CONTENTS };
 /* The nth overlay's upper, in the scratch file system that is handed out. */
 #define PLAN_OVERLAY_UPPER "o%zu/upper"
-enum plan_network { NETWORK_NONE, NETWORK_HOST };
+enum plan_network { NETWORK_NONE, NETWORK_HOST, NETWORK_USER };
+
+struct plan_port { /* of the host, passed on into the instance */
+	char *address;           /* of the host, IPv4; NULL: every one */
+	uint64_t host, guest;
+	bool udp;                /* else TCP */
+};
+
+/* With NETWORK_USER: the one interface beside loopback, eth0, the same in both shells. */
+struct plan_interface {
+	char *mac;               /* "02:00:00:00:00:01" */
+	char *address, *gateway, *dns; /* IPv4, dotted */
+	uint64_t prefix;         /* bits of the network's mask */
+	struct plan_port *ports;
+	size_t n_ports;
+};
 
 struct plan_vm {
 	uint64_t memory_bytes;   /* guest RAM */
@@ -268,6 +283,7 @@ struct plan {
 	struct plan_time_offset *time_offsets;
 	size_t n_time_offsets;
 	int network;             /* enum plan_network */
+	struct plan_interface interface;
 	struct plan_root root;
 	struct plan_process process;
 	struct plan_mount *mounts;

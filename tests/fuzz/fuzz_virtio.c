@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <signal.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "vm-backend/virtio/balloon.h"
 #include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
+#include "vm-backend/virtio/net.h"
 #include "vm-backend/virtio/rng.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,6 +30,7 @@ static struct virtio_rng rng;
 static struct virtio_block block;
 static struct virtio_balloon balloon;
 static struct virtio_console console;
+static struct virtio_net net;
 static struct io_loop loop;
 static int sock[2] = { -1, -1 };
 
@@ -53,6 +57,13 @@ static struct virtio_device *start(uint8_t pick)
 		if (virtio_block_init(&block, &memory, "/dev/shm/bivalve-fuzz-disk", pick & 64, "vda", NULL) < 0)
 			abort();
 		return &block.device;
+	case 2:
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sock) < 0)
+			abort();
+		virtio_net_init(&net, &memory, sock[1], (const uint8_t[NET_MAC_BYTES]){ 2 });
+		if (io_loop_init(&loop, NULL) < 0 || virtio_net_attach(&net, &loop, NULL) < 0)
+			abort();
+		return &net.device;
 	default:
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0)
 			abort();
@@ -68,15 +79,17 @@ static void stop(struct virtio_device *device)
 {
 	if (device == &block.device)
 		virtio_block_release(&block);
-	if (device == &console.device) {
+	if (device == &net.device)
+		virtio_net_release(&net);
+	if (device == &console.device || device == &net.device) {
 		io_loop_release(&loop);
 		for (unsigned i = 0; i < device->n_queues; i++)
 			close(device->kicks[i].fd);
 		close(sock[0]);
 		close(sock[1]);
-		if (console.log_fd >= 0)
-			close(console.log_fd);
 	}
+	if (device == &console.device && console.log_fd >= 0)
+		close(console.log_fd);
 	pthread_mutex_destroy(&device->lock);
 }
 
@@ -117,6 +130,16 @@ static void do_step(struct virtio_device *device, struct guest_queue *queues, co
 			console.agent.ready(&console.agent, 0xffffffff);
 			(void)virtio_console_drain(&console);
 		}
+		if (device == &net.device) {
+			const uint8_t frame[40] = { [2] = in[3] == 99, [3] = in[3] & 1 ? 14 + in[2] % 20 : in[2] };
+
+			(void)!send(sock[0], frame, in[3] & 2 ? 4 + frame[3] % 36U : in[2] % 40U,
+					MSG_DONTWAIT | MSG_NOSIGNAL);
+			(void)!recv(sock[0], sink, sizeof sink, MSG_DONTWAIT);
+			if (in[3] == 77)
+				(void)shutdown(sock[0], SHUT_RDWR);
+			net.socket.ready(&net.socket, EPOLLIN | EPOLLOUT);
+		}
 		break;
 	case DATA: /* headers of requests: two words */
 		memcpy(text, &(uint32_t){ in[2] % 16 }, 4);
@@ -136,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t *edge;
 
 	if (!memory.map) {
+		(void)signal(SIGPIPE, SIG_IGN); /* as in the VMM */
 		int fd = open("/dev/shm/bivalve-fuzz-disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 		if (fd < 0 || ftruncate(fd, DISK_BYTES) < 0 ||

@@ -180,6 +180,7 @@ static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *str
 int main(int argc, char **argv)
 {
 	struct vm_config config = { .name = "vmboot", .memory_bytes = 128 << 20, .vcpus = 1, .log_fd = 1,
+		.network_fd = -1,
 		.work_dir = "/tmp" };
 	const struct vm_engine *engine = &engine_kvm;
 	struct stream stream = { 0 };

@@ -152,7 +152,7 @@ static const struct error_case errors[] = {
 	{ V "\"user\":\"\"}", "user: \"\": not a user: \"name\", \"uid\", with \":group\" or "
 			      "\":gid\" behind it if wanted" },
 	{ V "\"user\":\"a:b:c\"}", "with \":group\" or \":gid\" behind it if wanted" },
-	{ V "\"network\":\"hots\"}", "network: unknown value \"hots\": one of none, host" },
+	{ V "\"network\":\"hots\"}", "network: unknown value \"hots\": one of none, host, user" },
 	{ V "\"masked_paths\":[\"proc\"]}",
 		"masked_paths[0]: \"proc\": not an absolute path without \"..\": it is taken from "
 		"the workload's root" },

@@ -290,7 +290,8 @@ static void test_memory(void)
 
 int main(void)
 {
-	config = (struct vm_config){ .kernel_path = "K", .initramfs_path = "I", .vcpus = 1, .log_fd = -1 };
+	config = (struct vm_config){ .kernel_path = "K", .initramfs_path = "I", .vcpus = 1, .log_fd = -1,
+		.network_fd = -1 };
 	machine.config = &config;
 	if (vm_memory_map(&machine.memory, 64 << 20, NULL) < 0)
 		return 1;

@@ -31,7 +31,7 @@ static int jailed(int locked, int (*probe)(void))
 	int status = 0;
 
 	if (pid == 0) {
-		const struct jail_fds fds = { inside[0], inside[1], -1, -1, false };
+		const struct jail_fds fds = { inside[0], inside[1], -1, -1, -1, false };
 		const int keep[] = { inside[0], inside[1], kept, -1, STDERR_FILENO };
 		struct error err = { 0 };
 

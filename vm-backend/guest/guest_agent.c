@@ -110,7 +110,9 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 		return error_sys(err, "guest: cannot make the event socket");
 	}
 	request.event_fd = events[1];
-	r = guest_session_open(s, g->plan.process.terminal, request.stdio, err);
+	r = guest_join_network(&g->plan, err);
+	if (r == 0)
+		r = guest_session_open(s, g->plan.process.terminal, request.stdio, err);
 	if (r == 0)
 		r = container_spawn(&request, &result, err);
 	if (r == 0 && s->detached)

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "container-backend/network.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/path.h"
@@ -231,6 +232,14 @@ int guest_mount_shares(struct error *err)
 						 "kernel import")
 				       : error_sys(err, "guest: cannot mount the host's directories");
 	return 0;
+}
+
+int guest_join_network(const struct plan *plan, struct error *err)
+{
+	if (plan->network != NETWORK_USER)
+		return 0;
+	guest_load_modules(GUEST_NETWORK_MODULES);
+	return network_configure_card(plan, err);
 }
 
 void guest_power_off(void)

@@ -3,6 +3,7 @@
 #define BIVALVE_GUEST_BOOT_H
 
 #include "runtime/base/error.h"
+#include "runtime/model/plan.h"
 
 /* From the kernel's first process to a system in which container_spawn() works. Each step runs once, in this order. */
 
@@ -14,6 +15,7 @@ int guest_mount_all(struct error *err);
  */
 void guest_load_modules(const char *list);
 #define GUEST_MODULES       "/modules/list"
+#define GUEST_NETWORK_MODULES "/modules/list.network"
 #define GUEST_SHARE_MODULES "/modules/list.shares"
 /* Delegates the controllers and moves PID 1 out of their way. */
 int guest_setup_cgroups(struct error *err);
@@ -30,6 +32,8 @@ int guest_mount_image(struct error *err);
 /* Loads the modules for host directories and mounts the share tree at SHARES_FOLDER (shares.h). */
 int guest_mount_shares(struct error *err);
 
+/* With the user network: loads its modules and configures the card. */
+int guest_join_network(const struct plan *plan, struct error *err);
 /* Ends the machine; never returns. */
 void guest_power_off(void) __attribute__((noreturn));
 

@@ -44,6 +44,11 @@ static const struct wanted for_shares[] = {
 	{ .name = "virtiofs", .optional = true },
 };
 
+/* Likewise by one with a network card. */
+static const struct wanted for_network[] = {
+	{ .name = "virtio_net", .optional = true },
+};
+
 static const struct {
 	const char *suffix, *program;
 } packers[] = {
@@ -142,6 +147,11 @@ int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err
 int kernel_modules_select_shares(const char *tree, char ***ret_paths, struct error *err)
 {
 	return select_modules(tree, for_shares, ARRAY_LEN(for_shares), ret_paths, err);
+}
+
+int kernel_modules_select_network(const char *tree, char ***ret_paths, struct error *err)
+{
+	return select_modules(tree, for_network, ARRAY_LEN(for_network), ret_paths, err);
 }
 
 int kernel_copy_file(const char *source, int dirfd, const char *name, struct error *err)
