@@ -239,7 +239,7 @@ int explain_reach(const struct policy *p, const char *address, struct explanatio
 		return error_set(err, EINVAL, "%s: expected HOST:PORT or [ADDRESS]:PORT", address);
 	add(ret, p->network == NETWORK_NONE && !local ? EXPLAIN_NO : EXPLAIN_YES,
 		xasprintf("network: %s%s", (size_t)p->network < ARRAY_LEN(networks) ? networks[p->network] : "?",
-			local && p->network == NETWORK_NONE ? " (a loopback of its own)" : ""),
+			local && p->network != NETWORK_HOST ? " (a loopback of its own)" : ""),
 		policy_source(p, "network", NULL));
 	if (explain_call(p, "socket", socket_args, ARRAY_LEN(socket_args), ret, err) < 0 ||
 			explain_call(p, "connect", NULL, 0, ret, err) < 0)

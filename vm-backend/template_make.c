@@ -27,6 +27,7 @@
 struct making {
 	struct vm_machine machine;
 	struct agent_host agent;
+	bool agent_made;     /* else it owns nothing, and its descriptors are not yet -1 */
 	struct vm_log log;
 	int agent_fd, control[2];
 	int state_fd;
@@ -68,7 +69,10 @@ static int spawn(struct making *m, const struct vm_engine *engine, struct error 
 	(void)close(agent[1]); /* the machine has its own, like the others */
 	(void)close(log[1]);
 	(void)close(m->control[1]);
-	return r < 0 ? r : agent_host_init(&m->agent, agent[0], none, false, -1, err);
+	if (r == 0)
+		r = agent_host_init(&m->agent, agent[0], none, false, -1, err);
+	m->agent_made = r == 0;
+	return r;
 }
 
 /* Until the guest says that it is ready for work. */
@@ -107,7 +111,8 @@ static void end(struct making *m)
 		(void)waitpid(m->pid, NULL, 0);
 		close_cleanup(&m->pidfd);
 	}
-	agent_host_release(&m->agent);
+	if (m->agent_made)
+		agent_host_release(&m->agent);
 	close_cleanup(&m->agent_fd);
 	close_cleanup(&m->control[0]);
 	close_cleanup(&m->state_fd);
