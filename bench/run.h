@@ -28,6 +28,7 @@ struct bench_column {
 	char *data, *layer;      /* folders in it: one of the host's disk, and one in memory that takes its writes */
 	char *root, *cwd;        /* native runs of an image: its root directory */
 	char **env;
+	bool machine;            /* a peer that boots a kernel: as slow as a VM of ours */
 	char *error;             /* why it cannot be used at all */
 	const char *report;      /* where its report goes: "-", or a file; NULL: nowhere */
 };

@@ -93,6 +93,11 @@ static int start_once(struct bench_context *c, const char *suite, size_t column,
 	return 0;
 }
 
+static bool is_slow(const struct bench_column *column)
+{
+	return column->kind == BENCH_VM || column->machine;
+}
+
 int suite_startup(struct bench_context *c, const struct bench_suite *suite)
 {
 	/* A machine takes as long as hundreds of containers: in a quick run the quick ones get more samples. */
@@ -104,7 +109,7 @@ int suite_startup(struct bench_context *c, const struct bench_suite *suite)
 		bench_progress(c, suite->name, round, warmup + runs);
 		bench_order(c, round, order, c->n_columns);
 		for (size_t k = 0; r == 0 && k < c->n_columns; k++)
-			for (uint64_t i = 0; r == 0 && i < (c->columns[order[k]].kind == BENCH_VM ? 1 : times); i++)
+			for (uint64_t i = 0; r == 0 && i < (is_slow(&c->columns[order[k]]) ? 1 : times); i++)
 				r = start_once(c, suite->name, order[k], round >= warmup);
 		if (r == 0 && bench_stopped(&c->stop))
 			r = -EINTR;

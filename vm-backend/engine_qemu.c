@@ -204,6 +204,15 @@ static char *command_line(const struct vm_config *config, bool accelerated, bool
 			console, config->command_line);
 }
 
+char *qemu_kernel_words(const struct vm_config *config, bool *ret_accelerated, bool *ret_acpi)
+{
+	char reason[160];
+
+	*ret_accelerated = engine_kvm.probe(reason, sizeof reason) == 1;
+	*ret_acpi = !kernel_file_no_acpi(config->kernel_path);
+	return command_line(config, *ret_accelerated, *ret_acpi);
+}
+
 static char **make_argv(const struct vm_config *config, bool accelerated)
 {
 	bool acpi = !kernel_file_no_acpi(config->kernel_path);

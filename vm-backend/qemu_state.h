@@ -17,4 +17,11 @@ char *qemu_state_identity(struct error *err);
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
 char *qemu_find_program(void);
 
+/*
+ * The kernel's command line as the engine gives it for config->kernel_path and command_line, owned by the caller; and
+ * what goes
+ * with it: whether KVM runs the machine (else TCG), and whether the machine needs ACPI. For benchmarks beside it.
+ */
+char *qemu_kernel_words(const struct vm_config *config, bool *ret_accelerated, bool *ret_acpi);
+
 #endif

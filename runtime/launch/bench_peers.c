@@ -117,7 +117,7 @@ static void add_peer(
 int bench_make_peers(struct bench_context *c, const char *helper, const char *image, const char *dir, struct error *err)
 {
 	_cleanup_free_ char *folder = path_program_dir(), *self = xasprintf("%s/bivalve", folder ? folder : ".");
-	const struct column_options launch = { .backends = "native,container" };
+	const struct column_options launch = { .backends = "native,container,vm" };
 	_cleanup_free_ char *store = store_dir(), *root = NULL;
 	struct image loaded = { 0 };
 	int r = image_load(store, image, &loaded, err);
@@ -135,5 +135,7 @@ int bench_make_peers(struct bench_context *c, const char *helper, const char *im
 		r = bench_make_columns(c, &launch, helper, image, err);
 	for (const struct peer *p = peers; r == 0 && p->name; p++)
 		add_peer(c, p, self, dir, root);
+	if (r == 0)
+		r = bench_make_microvm(&c->columns[c->n_columns++], helper, dir, err);
 	return r;
 }

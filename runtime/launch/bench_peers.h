@@ -13,4 +13,11 @@
 int bench_make_peers(
 	struct bench_context *c, const char *helper, const char *image, const char *dir, struct error *err);
 
+/*
+ * A column that boots the preferred kernel of the store in QEMU's microvm machine, with helper as its only process.
+ * dir: a folder
+ * for its initramfs. What is missing is the column's error. Returns 0 or -errno.
+ */
+int bench_make_microvm(struct bench_column *ret, const char *helper, const char *dir, struct error *err);
+
 #endif

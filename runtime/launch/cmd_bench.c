@@ -82,7 +82,7 @@ static int parse_count(const char *text, void *target, struct error *err)
 static void print_usage(const struct option_row *rows)
 {
 	printf("Usage: bivalve bench [OPTIONS] [SUITE…]\n"
-	       "       bivalve bench peers [OPTIONS]      startup beside crun, runc and bwrap, where installed\n"
+	       "       bivalve bench peers [OPTIONS]      startup beside crun, runc, bwrap and QEMU, where installed\n"
 	       "       bivalve bench diff [--fail-if '>5%%'] A.json B.json\n"
 	       "       bivalve bench show [--md FILE] [--csv FILE] [--html FILE] A.json\n\n"
 	       "Measures the same program natively, in a container and in a microVM, in turn, and says what differs.\n"

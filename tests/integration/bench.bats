@@ -88,7 +88,7 @@ nothing_of_bench_left() {
 	command -v crun bwrap > /dev/null || need crun "crun and bwrap are not installed"
 	run --separate-stderr "$BIVALVE" bench peers --runs 2 --warmup 0 --json -
 	echo "$stderr"
-	for peer in container "bivalve run" crun bwrap; do
+	for peer in container vm "bivalve run" crun bwrap "qemu microvm"; do
 		jq -e --arg peer "$peer" '.metrics[0].cells[] | select(.column == $peer) | .error == null and (.samples | length) == 2' \
 			<<< "$output" > /dev/null || { echo "$peer"; false; }
 	done

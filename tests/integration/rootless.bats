@@ -97,6 +97,6 @@ $(as_user exec rl1 uname -r)" ]
 	as_user delete --force rl1
 	run as_user state rl1
 	[ "$status" -ne 0 ]
-	[ -z "$(ls -A "$USER_HOME/home/run")" ]
+	[ -z "$(ls "$USER_HOME/home/run")" ] # bar the hidden cache of filters
 	eventually test ! -e "/proc/$pid"
 }
