@@ -614,7 +614,9 @@ static int vm_delete(const struct instance *in, struct error *err)
 	int r2 = end_process(in->vmm_pid, in->vmm_pid_start, "the machine", r < 0 ? NULL : err);
 	struct cgroup_host host;
 
-	vm_children_await();
+	/* Only of our own: while a dead launcher's is swept away, the children that there are belong to another. */
+	if (in->live.pidfd >= 0)
+		vm_children_await();
 	if (r == 0)
 		r = r2;
 	if (r < 0 || !in->cgroup)

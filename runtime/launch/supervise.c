@@ -157,8 +157,14 @@ static void reap(struct watch *w)
 	struct rusage usage = { 0 };
 	struct report *r = w->report;
 
-	if (syscall(SYS_waitid, P_PIDFD, w->in.live.pidfd, &w->ended, WEXITED | WNOHANG, &usage) < 0 ||
-			w->ended.si_pid == 0)
+	if (syscall(SYS_waitid, P_PIDFD, w->in.live.pidfd, &w->ended, WEXITED | WNOHANG, &usage) < 0 &&
+			errno == ECHILD) {
+		/* Reaped by another part of ours: how it ended is lost, that it did is not. */
+		w->ended.si_pid = (pid_t)w->in.pid;
+		w->ended.si_code = CLD_EXITED;
+		w->ended.si_status = 125;
+	}
+	if (w->ended.si_pid == 0)
 		return;
 	w->fds[WATCH_PID].fd = -1;
 	if (!w->have_exit)
