@@ -152,6 +152,6 @@ field() {
 	run "$BUILD/tests/vmboot" -m 64 -t 300 -a "seed=1 rounds=1" "$BUILD/tests/hostile_guest"
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"still running"* ]]
-	kernel=$(echo "$BIVALVE_STORE"/kernels/*/kernel)
+	kernel=$BIVALVE_STORE/kernels/debian-cloud/kernel
 	[ "$(dd if="$kernel" bs=1 skip=514 count=4 2> /dev/null)" = HdrS ]
 }
