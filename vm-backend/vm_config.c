@@ -35,8 +35,9 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 
 	*ret = (struct vm_machine){ 0 };
 	n_shares = shares_of_plan(plan, &ret->shares);
-	ret->words = xasprintf(WORDS "%s%s%s%s", verbose ? "" : " quiet", n_shares || !plan->root.disk ? " --" : "",
-		n_shares ? " " SHARES_WORD : "", plan->root.disk && !plan->root.path ? "" : " " NO_IMAGE_WORD);
+	/* What the kernel does not know it hands to init. Not behind "--": QEMU adds the kernel's at the end. */
+	ret->words = xasprintf(WORDS "%s%s%s", verbose ? "" : " quiet", n_shares ? " " SHARES_WORD : "",
+		plan->root.disk && !plan->root.path ? "" : " " NO_IMAGE_WORD);
 	ret->config = (struct vm_config){
 		.name = plan->id,
 		.kernel_path = plan->vm.kernel_path,

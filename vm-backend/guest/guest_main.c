@@ -14,7 +14,7 @@
 #include "vm-backend/guest/guest_boot.h"
 #include "vm-backend/shares.h"
 
-/* The kernel hands us what stands behind "--" on its command line. */
+/* The kernel hands us the words of its command line that it does not know. */
 enum { OPEN_FILES = 1 << 20 }; /* fs.nr_open, as it is unless somebody changes it */
 
 static bool has_word(char *const *words, const char *word)
