@@ -12,17 +12,31 @@ import subprocess
 HELLO, SHUTDOWN = 1, 13
 
 
+def initramfs(bivalve, store, record):
+    """The initramfs of a kernel's import and of the guest's init as it is now: kernel_initramfs() names it so. Only a
+    launch makes it, and only the first."""
+    guest = (pathlib.Path(bivalve).parent / "bivalve-guest").stat()
+    path = pathlib.Path(store) / "initramfs" / (
+        f"{record['name']}@{record['created_ns']:x}-{guest.st_size:x}-{guest.st_mtime_ns // 10**9:x}."
+        f"{guest.st_mtime_ns % 10**9:x}-{guest.st_ino:x}.cpio")
+    if not path.exists():
+        subprocess.run([str(bivalve), "launch", "--vm", "--engine", "qemu", "--start", "cold", "busybox", "true"],
+                       check=True, env=dict(os.environ, BIVALVE_STORE=str(store)))
+    if not path.exists():
+        raise RuntimeError(f"a launch did not make {path}: vm-backend/kernel/initramfs.c names it otherwise")
+    return path
+
+
 def plan(bivalve, store):
     """What `launch` would run: the files of kernel, initramfs and disk, and whether the kernel has no ACPI."""
     out = json.loads(subprocess.run([str(bivalve), "plan", "--vm", "busybox", "true"], check=True,
                                     stdout=subprocess.PIPE, text=True,
                                     env=dict(os.environ, BIVALVE_STORE=str(store))).stdout)
     kernel = out["vm"]["kernel"]
-    newest = max((pathlib.Path(store) / "initramfs").glob(kernel + "@*.cpio"), key=lambda path: path.stat().st_mtime)
     record = json.loads((pathlib.Path(out["vm"]["kernel_path"]).parent / "kernel.json").read_text())
     lean = record.get("no_acpi", False)
     path = out["vm"]["vmlinux_path"] if lean and "vmlinux_path" in out["vm"] else out["vm"]["kernel_path"]
-    return {"name": kernel, "kernel": path, "initramfs": str(newest), "disk": out["root"]["disk"], "lean": lean}
+    return {"name": kernel, "kernel": path, "initramfs": str(initramfs(bivalve, store, record)), "disk": out["root"]["disk"], "lean": lean}
 
 
 def command(files, fd, words, accel, cpu, memory="256M"):

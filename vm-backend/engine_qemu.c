@@ -39,6 +39,9 @@
 
 #define PROGRAM "qemu-system-x86_64"
 
+/* The emulator's local APIC counts nanoseconds. Only our guest kernel knows the word (vm-backend/kernel/patches). */
+#define EMULATED_LAPIC " lapic_timer_khz=1000000"
+
 enum {
 	LOG_FD = 3,
 	AGENT_FD = 4,
@@ -200,8 +203,8 @@ static char *command_line(const struct vm_config *config, bool accelerated, bool
 
 	if (accelerated)
 		return xasprintf("%s%s %s", acpi ? "random.trust_cpu=on" : waits, console, config->command_line);
-	return xasprintf("tsc_early_khz=%llu mitigations=off %s%s %s", (unsigned long long)measure_tsc_khz(), waits,
-			console, config->command_line);
+	return xasprintf("tsc_early_khz=%llu%s mitigations=off %s%s %s", (unsigned long long)measure_tsc_khz(),
+			acpi ? "" : EMULATED_LAPIC, waits, console, config->command_line);
 }
 
 char *qemu_kernel_words(const struct vm_config *config, bool *ret_accelerated, bool *ret_acpi)
