@@ -75,6 +75,7 @@ static int check_program(const char *path, unsigned depth)
 
 int program_exec_error(const char *path, int code, struct error *err)
 {
+	/* Engines look for "permission denied" and "no such file or directory" and end with 126 and 127 then. */
 	static const struct {
 		int code, status;
 		const char *text;
@@ -82,9 +83,9 @@ int program_exec_error(const char *path, int code, struct error *err)
 		{ ENOENT, EXIT_NO_PROGRAM, "no such file or directory" },
 		{ ENOTDIR, EXIT_NO_PROGRAM, "no such file or directory" },
 		{ EACCES, EXIT_NO_EXEC, "permission denied" },
-		{ EISDIR, EXIT_NO_EXEC, "is a directory" },
+		{ EISDIR, EXIT_NO_EXEC, "is a directory: permission denied" },
 		{ ENOEXEC, EXIT_NO_EXEC, "exec format error" },
-		{ ELOOP, EXIT_NO_EXEC, "a link that programs cannot be run through" },
+		{ ELOOP, EXIT_NO_EXEC, "a link that programs cannot be run through: permission denied" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

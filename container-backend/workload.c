@@ -236,6 +236,7 @@ void workload_run(const struct workload *shared)
 	(void)execve(path, p->argv, env);
 	status = program_exec_error(path, errno, &err);
 	if (err.code == ENOENT) /* it was there a moment ago */
-		(void)error_set(&err, ENOENT, "exec: \"%s\": the interpreter that it names does not exist", path);
+		(void)error_set(&err, ENOENT, "exec: \"%s\": the interpreter that it names: no such file or directory",
+				path);
 	fail(w, &err, status);
 }

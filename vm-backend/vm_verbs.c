@@ -72,9 +72,11 @@ int vm_kill(const struct instance *in, int signo, struct error *err)
 int vm_kill_all(const struct instance *in, int signo, struct error *err)
 {
 	char text[16];
+	int r;
 
 	(void)snprintf(text, sizeof text, "%d", signo); /* fits */
-	return control_ask(in, CONTROL_KILL_ALL, 0, text, strlen(text), NULL, NULL, err);
+	r = control_ask(in, CONTROL_KILL_ALL, 0, text, strlen(text), NULL, NULL, err);
+	return r == -ESRCH ? 0 : r; /* all of nobody: with the machine went its processes */
 }
 
 int vm_pause(const struct instance *in, struct error *err)

@@ -303,7 +303,7 @@ static void test_programs(const char *dir, int fd)
 		{ "nope", EXIT_NO_PROGRAM, "exec: \"nope\": executable file not found in $PATH" },
 		{ "", EXIT_NO_PROGRAM, "" },
 		{ "data", EXIT_NO_EXEC, "exec: \"data\": permission denied" },
-		{ "/etc", EXIT_NO_EXEC, "exec: \"/etc\": is a directory" },
+		{ "/etc", EXIT_NO_EXEC, "exec: \"/etc\": is a directory: permission denied" },
 		{ "/nope/x", EXIT_NO_PROGRAM, "exec: \"/nope/x\": no such file or directory" },
 		{ "/etc/passwd/x", EXIT_NO_PROGRAM, "exec: \"/etc/passwd/x\": no such file or directory" },
 		{ "/proc/self/exe", EXIT_NO_EXEC, "exec: \"/proc/self/exe\": a link" },

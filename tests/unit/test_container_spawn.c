@@ -217,7 +217,7 @@ static void test_failures(void)
 	} cases[] = {
 		{ "nope", 127, "executable file not found in $PATH" },
 		{ "/bin/nope", 127, "no such file or directory" },
-		{ "/etc", 126, "is a directory" },
+		{ "/etc", 126, "is a directory: permission denied" },
 		{ "/etc/passwd", 126, "permission denied" },
 		{ "/bin/junk", 126, "exec format error" },
 		{ "/bin/noint", 127, "interpreter" },
