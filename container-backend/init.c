@@ -349,7 +349,7 @@ static void report_and_wait(struct state *s)
 		if (dup2(s->terminal.slave, i) < 0)
 			_exit(EXIT_SETUP);
 	keep_only(first_own_fd(&s->plan->process), kept, ARRAY_LEN(kept)); /* bar the socket: that tells the maker */
-	if (q->start_fd < 0)
+	if (q->start_fd < 0 || q->prepared)
 		return;
 	if (fd_read_full(q->start_fd, &byte, 1) != 1)
 		_exit(EXIT_SETUP); /* end of file: never start */

@@ -203,5 +203,7 @@ void reaper_run(const struct workload *w)
 		(void)backend_event_error(event_fd, &err, EXIT_SETUP); /* the exit status says it in any case */
 		_exit(EXIT_SETUP); /* takes the workload along: the kernel ends a namespace with its PID 1 */
 	}
+	if (w->request->prepared)
+		(void)backend_event_milestone(event_fd, "prepared"); /* without it no template is made */
 	loop(pid, event_fd);
 }

@@ -20,6 +20,11 @@ struct spawn_request {
 	int start_fd;         /* a byte read from it: exec; end of file: give up; -1: do not wait */
 	/* no device is the host's: rules for them bind where the guest's kernel can, else are left out */
 	bool in_guest;
+	/*
+	 * Set up without arguments and environment: these come by start_fd (late.h) to the workload's own process,
+	 * when nothing else is left to do than what they decide. Its PID 1 and it say "prepared" then.
+	 */
+	bool prepared;
 	bool die_with_parent; /* SIGKILL when the calling thread ends */
 	/* Detached: it dies with its maker until container_release(), and lives on by itself afterwards. The program is
 	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for

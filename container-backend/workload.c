@@ -29,6 +29,7 @@
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
 #include "runtime/model/hooks.h"
+#include "runtime/model/late.h"
 
 enum { EXIT_SETUP = 125, DEFAULT_UMASK = 0022 };
 
@@ -208,18 +209,44 @@ static void fail(const struct workload *w, const struct error *err, int status)
 	_exit(status);
 }
 
+/* A machine may be saved while we wait here: what is random or the time must not have been asked for before. */
+static int await_arguments(struct workload *w, struct spawn_request *own, struct plan *plan, struct error *err)
+{
+	char *late;
+
+	*own = *w->request;
+	*plan = *own->plan;
+	own->plan = plan;
+	(void)backend_event_milestone(own->event_fd, "prepared"); /* without it no template is made */
+	late = late_receive(own->start_fd, err);
+	if (!late)
+		return -err->code;
+	late_apply(late, plan);
+	w->request = own;
+	return close(own->start_fd) < 0 ? error_sys(err, "arguments") : 0;
+}
+
 void workload_run(const struct workload *shared)
 {
 	struct workload own = *shared, *w = &own;
+	struct spawn_request request;
+	struct plan late;
 	const struct plan *plan = w->request->plan;
 	const struct plan_process *p = &plan->process;
-	char **env = make_env(w), path[4096];
+	char **env, path[4096];
 	struct error err = { 0 };
 	int status;
 
 	(void)umask(p->umask || p->umask_set ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
 	if (take_stdio(w, &err) < 0 || prepare_landlock(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
+	if (w->request->prepared) {
+		if (await_arguments(w, &request, &late, &err) < 0)
+			fail(w, &err, EXIT_SETUP);
+		plan = &late;
+		p = &plan->process;
+	}
+	env = make_env(w);
 	/* all are already */
 	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS)
 		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);

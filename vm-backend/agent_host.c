@@ -19,9 +19,9 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
+#include "runtime/model/late.h"
 #include "vm-backend/agent_host.h"
-#include "vm-backend/shares.h"
-#include "vm-backend/vm_limits.h"
+#include "vm-backend/agent_plan.h"
 
 enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40 };
 enum { CLOCK_ROUND_NS = 4000000, MAX_RENEWALS = 6 }; /* a clock that was set within this is right enough */
@@ -56,6 +56,7 @@ void agent_host_release(struct agent_host *h)
 	for (size_t i = 0; i < AGENT_QUESTIONS; i++)
 		strbuf_release(&h->answers[i].text);
 	agent_channel_release(&h->channel);
+	free(steal_ptr(h->late));
 	close_cleanup(&h->own_fds);
 }
 
@@ -64,39 +65,27 @@ struct agent_session *agent_host_session(struct agent_host *h, unsigned number)
 	return number == 0 ? &h->workload : number < AGENT_SESSIONS ? h->others[number] : NULL;
 }
 
-/* The plan as the guest needs it: without what is this host's alone. Its strings are borrowed, never to be released. */
-static struct plan plan_for_guest(const struct plan *plan)
+int agent_host_start(struct agent_host *h, const struct plan *plan, unsigned flags, struct error *err)
 {
-	struct plan guest = *plan;
-
-	guest.root.lowers = NULL;
-	guest.root.disk = NULL;
-	guest.vm = (struct plan_vm){ 0 };
-	guest.policy = NULL;
-	guest.bundle = NULL;
-	guest.cgroup = NULL;
-	guest.hooks = (struct plan_hooks){ .start_container = plan->hooks.start_container,
-		.n_start_container = plan->hooks.n_start_container };
-	guest.resources = vm_limits_inside(&plan->resources);
-	return guest;
-}
-
-int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err)
-{
-	struct plan guest = plan_for_guest(plan);
-	struct json_writer *w = json_writer_new(true);
-	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r;
+	_cleanup_free_ char *text = agent_plan_text(plan, flags & AGENT_PREPARE, &len);
+	int r = agent_channel_send_start(&h->channel, 0, flags, text, len, err);
 
-	shares_rewrite(&guest);
-	record_write(w, NULL, &plan_type, &guest, false);
-	shares_rewrite_undo(&guest);
-	text = json_writer_finish(w, &len);
-	r = agent_channel_send_start(&h->channel, 0, detached, text, len, err);
 	h->started = r == 0;
 	h->audited = plan->audit != 0;
 	return r == 0 ? agent_channel_flush(&h->channel, err) : r;
+}
+
+bool agent_host_adopt(struct agent_host *h, const struct plan *plan)
+{
+	char *late = h->prepared && !h->started ? late_write(plan, &h->late_len) : NULL;
+
+	if (!late)
+		return false;
+	h->late = late;
+	h->started = h->workload.isolated = true;
+	h->audited = plan->audit != 0;
+	return true;
 }
 
 static int send_now(struct agent_host *h, enum agent_kind kind, unsigned session, const void *payload, size_t len,
@@ -116,7 +105,8 @@ static int check_room(const struct agent_host *h, size_t len, struct error *err)
 int agent_host_go(struct agent_host *h, struct error *err)
 {
 	h->workload.running = true;
-	return send_now(h, AGENT_GO, 0, NULL, 0, err);
+	return h->late ? send_now(h, AGENT_BECOME, 0, h->late, h->late_len, err)
+			: send_now(h, AGENT_GO, 0, NULL, 0, err);
 }
 
 int agent_host_exec(struct agent_host *h, const char *text, size_t len, const int stdio[3], bool terminal,
@@ -130,7 +120,7 @@ int agent_host_exec(struct agent_host *h, const char *text, size_t len, const in
 	if (r == 0 && number == AGENT_SESSIONS)
 		r = error_set(err, EAGAIN, "%d processes are executed already", AGENT_SESSIONS - 1);
 	if (r == 0)
-		r = agent_channel_send_start(&h->channel, (uint16_t)number, false, text, len, err);
+		r = agent_channel_send_start(&h->channel, (uint16_t)number, 0, text, len, err);
 	if (r < 0) {
 		for (int i = 0; i < 3; i++)
 			close_cleanup(&stdio[i]);
@@ -263,7 +253,7 @@ static int on_renewed(struct agent_host *h, const struct agent_frame *frame, str
 
 	if (r < 0)
 		return r;
-	if (!h->renewing || renewed.version != AGENT_VERSION)
+	if (!h->renewing || renewed.running > AGENT_PREPARED || renewed.version != AGENT_VERSION)
 		return error_set(err, EPROTO, "agent channel: RENEWED out of turn or of version %u, not %d",
 				renewed.version, AGENT_VERSION);
 	h->renewing = false;
@@ -272,16 +262,17 @@ static int on_renewed(struct agent_host *h, const struct agent_frame *frame, str
 	h->clock_error_ns = clock_now_ns() - h->renew_sent_ns;
 	h->uptime_ns = renewed.uptime_ns;
 	/* The first of them is about the streams; those that follow find them in use. */
-	if (h->attach && renewed.running == 1 && !h->workload.isolated)
+	if (h->attach && renewed.running == AGENT_RUNNING && !h->workload.isolated)
 		r = agent_session_attach(&h->workload, renewed.input_used, renewed.ended, err);
 	if (r < 0)
 		return r;
 	h->started = h->workload.isolated; /* it may speak from now on */
 	if (h->clock_error_ns > CLOCK_ROUND_NS && h->renewals < MAX_RENEWALS)
 		return send_renew(h, NULL, true, err);
-	if (h->workload.isolated != (renewed.running == 1) || h->attach != h->workload.isolated)
+	if (h->workload.isolated != (renewed.running == AGENT_RUNNING) || h->attach != h->workload.isolated)
 		return error_set(err, EPROTO, h->attach ? "agent channel: the saved machine's workload does not run"
 				: "agent channel: the template has a workload");
+	h->prepared = renewed.running == AGENT_PREPARED;
 	h->ready = true;
 	return 0;
 }

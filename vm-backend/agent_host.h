@@ -41,6 +41,9 @@ struct agent_host {
 	uint64_t renew_sent_ns;
 	uint64_t clock_error_ns; /* the guest's clock was set within this much of ours; 0: it was not set */
 	bool started;            /* the plan was sent */
+	bool prepared;           /* the guest says that it has a workload that was prepared */
+	char *late;              /* that one is to be ours: what it becomes; else NULL */
+	size_t late_len;
 	bool audited;            /* it asks to be told of calls */
 	unsigned milestones;
 	uint64_t uptime_ns;      /* of the guest's kernel when it was ready */
@@ -62,9 +65,14 @@ int agent_host_renew(struct agent_host *h, const char *hostname, struct error *e
  */
 int agent_host_hold(struct agent_host *h, uint64_t timeout_ns, struct error *err);
 int agent_host_go_on(struct agent_host *h, struct error *err);
-/* Sends the plan, without what only this host can use. Once, and only when ready. detached: nobody will hear of a
- * program that is not there after ISOLATED. */
-int agent_host_start(struct agent_host *h, const struct plan *plan, bool detached, struct error *err);
+/* Sends the plan, without what only this host can use. Once, and only when ready. flags: enum agent_start_flag. */
+int agent_host_start(struct agent_host *h, const struct plan *plan, unsigned flags, struct error *err);
+/*
+ * Instead, for a plan that differs from a template's only in what agent_plan_text leaves out: the workload that was
+ * prepared there is isolated, and agent_host_go lets it become this one. False: there is none, or the plan's arguments
+ * are too long; it is to be sent as ever.
+ */
+bool agent_host_adopt(struct agent_host *h, const struct plan *plan);
 /* The workload may run. Once, and only when it is isolated. */
 int agent_host_go(struct agent_host *h, struct error *err);
 /*

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * The agent channel, version 4: one framed, flow-controlled protocol over a byte stream (a virtio console port).
+ * The agent channel, version 5: one framed, flow-controlled protocol over a byte stream (a virtio console port).
  * Little-endian.
  *
  *      0        4      5        6         8
@@ -20,8 +20,10 @@
  *   guest → host  HELLO      once, when PID 1 is ready for work: struct agent_hello
  *   host → guest  START      struct agent_start: a text of so many bytes follows
  *   host → guest  PLAN       a piece of it: the plan as JSON (session 0), a plan_process (the others)
- *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others' programs were found
+ *   guest → host  ISOLATED   the process is set up: session 0 waits for GO now, the others' programs were found; one
+ *                            that was to be prepared waits for BECOME
  *   host → guest  GO         session 0 may run
+ *   host → guest  BECOME     late.h's bytes: session 0, which was prepared, has these arguments and may run
  *   guest → host  MILESTONE  a name, of session 0; the host stamps the time
  *   guest → host  WATCHED    struct watch_event: a call that plan.audit asks for, of session 0
  *   both          DATA       stream 0 (stdin, host → guest), 1 stdout, 2 stderr (guest → host);
@@ -45,6 +47,8 @@
  * RENEW for its clock and goes on. A copy of it has another host: the windows of the workload's outputs begin anew,
  * that of its input has used what RENEWED says.
  *
+ * A template's workload was prepared: the copy's becomes that by BECOME, or a START comes, and what was prepared goes.
+ *
  * A machine that goes on from a saved state hears nothing before RENEW; until then nothing of the workload's may run.
  * Later ones only set the clock: the host repeats it until the way there and back was short.
  *
@@ -57,7 +61,7 @@ enum {
 	AGENT_MAX_TEXT = 1000,
 	AGENT_SESSIONS = 64,
 	AGENT_MAX_REPLY = 512 * 1024,
-	AGENT_VERSION = 4,
+	AGENT_VERSION = 5,
 	AGENT_ENTROPY = 64,
 	AGENT_MAX_HOSTNAME = 64,
 };
@@ -67,7 +71,8 @@ enum {
 enum agent_kind {
 	AGENT_HELLO = 1, AGENT_START, AGENT_PLAN, AGENT_MILESTONE, AGENT_DATA, AGENT_EOF, AGENT_CREDIT, AGENT_CLOSED,
 	AGENT_RESIZE, AGENT_SIGNAL, AGENT_ERROR, AGENT_EXIT, AGENT_SHUTDOWN, AGENT_ISOLATED, AGENT_GO, AGENT_REQUEST,
-	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_QUIESCE, AGENT_QUIESCED, AGENT_WATCHED, AGENT_KIND_COUNT,
+	AGENT_REPLY, AGENT_RENEW, AGENT_RENEWED, AGENT_QUIESCE, AGENT_QUIESCED, AGENT_WATCHED, AGENT_BECOME,
+	AGENT_KIND_COUNT,
 };
 
 /* What a REQUEST is about, and the text it and its answer have. */
@@ -99,9 +104,11 @@ struct agent_renew {         /* then the host name, at most AGENT_MAX_HOSTNAME b
 	uint8_t entropy[AGENT_ENTROPY];
 };
 
+enum agent_workload { AGENT_NOTHING, AGENT_RUNNING, AGENT_PREPARED };
+
 struct agent_renewed {
 	uint32_t version;
-	uint32_t running;        /* 1: the workload runs */
+	uint32_t running;        /* enum agent_workload */
 	uint32_t input_used;     /* bytes of its input's window; then bits by stream: which have ended */
 	uint32_t ended;
 	uint64_t uptime_ns;      /* as in struct agent_hello: it goes on from where the machine was saved */
@@ -112,10 +119,16 @@ struct agent_quiesced {
 	uint32_t pad;
 };
 
+enum agent_start_flag {
+	AGENT_DETACHED = 1, /* session 0: its program must be there for it to count as set up */
+	/* Session 0: all is done but what its arguments and environment decide, which the plan lacks. */
+	AGENT_PREPARE = 2,
+};
+
 struct agent_start {
 	uint64_t wall_ns;        /* CLOCK_REALTIME of the host */
 	uint32_t plan_bytes;     /* of the text; at most AGENT_MAX_PLAN */
-	uint32_t detached;       /* 1, session 0: its program must be there for it to count as set up */
+	uint32_t flags;
 };
 
 struct agent_size {

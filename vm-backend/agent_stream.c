@@ -150,10 +150,10 @@ int agent_channel_send2(struct agent_channel *c, enum agent_kind kind, uint16_t 
 	return 0;
 }
 
-int agent_channel_send_start(struct agent_channel *c, uint16_t session, bool detached, const char *text,
+int agent_channel_send_start(struct agent_channel *c, uint16_t session, unsigned flags, const char *text,
 		size_t len, struct error *err)
 {
-	struct agent_start start = { .wall_ns = clock_wall_ns(), .plan_bytes = (uint32_t)len, .detached = detached };
+	struct agent_start start = { .wall_ns = clock_wall_ns(), .plan_bytes = (uint32_t)len, .flags = flags };
 	int r;
 
 	if (len == 0 || len > AGENT_MAX_PLAN)

@@ -47,7 +47,7 @@ int agent_channel_send(struct agent_channel *c, enum agent_kind kind, uint16_t s
 int agent_channel_send2(struct agent_channel *c, enum agent_kind kind, uint16_t session, const void *head,
 		size_t head_len, const void *text, size_t len, struct error *err);
 /* START and the text in pieces. -E2BIG beyond AGENT_MAX_PLAN. */
-int agent_channel_send_start(struct agent_channel *c, uint16_t session, bool detached, const char *text,
+int agent_channel_send_start(struct agent_channel *c, uint16_t session, unsigned flags, const char *text,
 		size_t len, struct error *err);
 /* Writes what is queued, as far as it goes. Returns 0, or -errno when the other end is gone. */
 int agent_channel_flush(struct agent_channel *c, struct error *err);

@@ -12,6 +12,7 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/path.h"
 #include "runtime/base/strbuf.h"
+#include "vm-backend/agent_plan.h"
 #include "vm-backend/agent_protocol.h"
 #include "vm-backend/template.h"
 
@@ -203,6 +204,7 @@ static int open_use(const char *folder, const struct template_key *key, struct t
 {
 	_cleanup_free_ char *wanted = key_text(key), *has = NULL, *ram = NULL;
 	const struct state_section *engine;
+	size_t shape_len;
 	int r = read_manifest(&ret->file, folder, &ret->template, err);
 
 	if (r < 0)
@@ -221,6 +223,9 @@ static int open_use(const char *folder, const struct template_key *key, struct t
 	engine = state_file_find(&ret->file, STATE_ENGINE);
 	if (r < 0 || lseek(ret->file.fd, (off_t)engine->offset, SEEK_SET) < 0)
 		return r < 0 ? error_prefix(err, "%s", folder) : error_sys(err, "%s", folder);
+	r = state_file_read(&ret->file, STATE_PLAN, AGENT_MAX_PLAN, &ret->shape, &shape_len, err);
+	if (r < 0)
+		return error_prefix(err, "%s", folder);
 	ret->restore = (struct vm_restore){ .state_fd = ret->file.fd, .state_bytes = engine->bytes,
 		.ram_path = ret->ram_path };
 	return 0;
@@ -298,7 +303,16 @@ void template_use_release(struct template_use *use)
 	record_release(&template_type, &use->template);
 	state_file_close(&use->file);
 	free(use->ram_path);
+	free(use->shape);
 	*use = (struct template_use){ .file = { .fd = -1 } };
+}
+
+bool template_prepared_for(const struct template_use *use, const struct plan *plan)
+{
+	size_t len;
+	_cleanup_free_ char *text = use->shape ? agent_plan_text(plan, true, &len) : NULL;
+
+	return text && !strcmp(text, use->shape);
 }
 
 static void add(struct template **list, size_t *n, const struct template *t)

@@ -4,14 +4,16 @@
 
 #include "runtime/base/record.h"
 #include "runtime/base/strbuf.h"
+#include "runtime/model/plan.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/state_file.h"
 
 /*
- * Templates: machines that were saved when their guest was ready for a workload and had none. In
+ * Templates: machines that were saved when their guest had prepared a workload that had not begun. In
  * <store>/templates/<name>/, closed to other users:
  *
- *      state    a state file (state_file.h): STATE_MANIFEST, a struct template as JSON, and STATE_ENGINE
+ *      state    a state file (state_file.h): STATE_MANIFEST, a struct template as JSON; STATE_ENGINE; STATE_PLAN,
+ *               what kind of plan its prepared workload can become
  *      ram      the guest's memory
  *
  * A template fits a machine when all of struct template_key is equal. Kernel, initramfs and disk are known by their
@@ -43,7 +45,7 @@ struct template {
 };
 extern const struct record_type template_type;
 
-enum { TEMPLATE_FORMAT = 1 };
+enum { TEMPLATE_FORMAT = 2 };
 #define TEMPLATE_STATE "state"
 #define TEMPLATE_RAM   "ram"
 
@@ -64,6 +66,7 @@ struct template_use {
 	struct template template;
 	struct state_file file;
 	char *ram_path;
+	char *shape;             /* agent_plan_text of what was prepared in it; NULL: nothing */
 	struct vm_restore restore; /* borrows from the above */
 };
 
@@ -73,6 +76,8 @@ struct template_use {
  */
 int template_find(const char *templates, const struct vm_config *config, const struct vm_engine *engine,
 		struct template_use *ret, struct error *err);
+/* Whether its prepared workload can become the plan's. */
+bool template_prepared_for(const struct template_use *use, const struct plan *plan);
 void template_use_release(struct template_use *use);
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a template. The machine has no monitor and no workload: this process boots it, waits for its guest's first
- * word and saves it. Nothing of a workload's is in it: no plan was sent, no program of the image has run.
+ * Making a template. The machine has no monitor: this process boots it, waits for its guest's first word, has it
+ * prepare a workload of the plan as far as that goes without arguments and environment, and saves it then. No program
+ * of the image has run.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +19,13 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/path.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/agent_plan.h"
 #include "vm-backend/template_make.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_log.h"
 
 #define BOOT_NS UINT64_C(120000000000) /* as the monitor's */
+#define HOLD_NS UINT64_C(10000000000)  /* for the guest to hold still */
 
 struct making {
 	struct vm_machine machine;
@@ -75,8 +78,18 @@ static int spawn(struct making *m, const struct vm_engine *engine, struct error 
 	return r;
 }
 
-/* Until the guest says that it is ready for work. */
-static int await_guest(struct making *m, struct error *err)
+static bool is_ready(const struct agent_host *agent)
+{
+	return agent->ready;
+}
+
+static bool is_prepared(const struct agent_host *agent)
+{
+	return agent->workload.isolated;
+}
+
+/* Until the guest has got there. */
+static int await_guest(struct making *m, bool (*done)(const struct agent_host *agent), struct error *err)
 {
 	enum { LOG = AGENT_HOST_WATCHES, MACHINE, COUNT };
 	struct pollfd fds[COUNT];
@@ -84,7 +97,7 @@ static int await_guest(struct making *m, struct error *err)
 	char tail[400] = "";
 	int r = 0;
 
-	while (r == 0 && !m->agent.ready && !m->agent.lost && !m->agent.workload.over && clock_now_ns() < end) {
+	while (r == 0 && !done(&m->agent) && !m->agent.lost && !m->agent.workload.over && clock_now_ns() < end) {
 		agent_host_watch(&m->agent, fds);
 		fds[LOG] = (struct pollfd){ m->log.fd, POLLIN, 0 };
 		fds[MACHINE] = (struct pollfd){ m->pidfd, POLLIN, 0 };
@@ -96,8 +109,10 @@ static int await_guest(struct making *m, struct error *err)
 		if (fds[MACHINE].revents)
 			break;
 	}
-	if (r < 0 || m->agent.ready)
+	if (r < 0 || done(&m->agent))
 		return r;
+	if (m->agent.workload.failed)
+		return error_set(err, m->agent.workload.error.code, "%s", m->agent.workload.error.message);
 	if (m->log.fd >= 0)
 		vm_log_read(&m->log);
 	vm_log_tail(&m->log, tail, sizeof tail);
@@ -121,9 +136,11 @@ static void end(struct making *m)
 }
 
 /* Both files as they will be found; the manifest is last, since it holds what RAM's file was when it was done. */
-static int seal(struct making *m, struct state_writer *w, const char *ram, const char *final, struct template *t,
-		struct error *err)
+static int seal(struct making *m, const struct plan *plan, struct state_writer *w, const char *ram, const char *final,
+		struct template *t, struct error *err)
 {
+	size_t shape_len;
+	_cleanup_free_ char *shape = agent_plan_text(plan, true, &shape_len);
 	_cleanup_free_ char *text = NULL, *identity = template_file_identity(ram, true);
 	_cleanup_close_ int fd = open(ram, O_RDONLY | O_CLOEXEC);
 	struct json_writer *json = json_writer_new(true);
@@ -141,6 +158,8 @@ static int seal(struct making *m, struct state_writer *w, const char *ram, const
 	text = json_writer_finish(json, &len);
 	if (r == 0)
 		r = state_writer_add(w, STATE_MANIFEST, text, len, err);
+	if (r == 0)
+		r = state_writer_add(w, STATE_PLAN, shape, shape_len, err);
 	if (r == 0)
 		r = state_writer_finish(w, err);
 	if (r == 0 && fsync(m->state_fd) < 0)
@@ -160,7 +179,13 @@ static int make(struct making *m, const struct plan *plan, const struct vm_engin
 	m->machine.config.ram_path = ram;
 	r = spawn(m, engine, err);
 	if (r == 0)
-		r = await_guest(m, err);
+		r = await_guest(m, is_ready, err);
+	if (r == 0)
+		r = agent_host_start(&m->agent, plan, AGENT_PREPARE, err);
+	if (r == 0)
+		r = await_guest(m, is_prepared, err);
+	if (r == 0) /* nothing is under way then */
+		r = agent_host_hold(&m->agent, HOLD_NS, err);
 	if (r < 0)
 		return r;
 	t->boot_us = (clock_now_ns() - m->spawned_ns) / 1000;
@@ -176,7 +201,7 @@ static int make(struct making *m, const struct plan *plan, const struct vm_engin
 	m->pid = 0;
 	close_cleanup(&m->pidfd);
 	if (r == 0)
-		r = seal(m, &w, ram, final, t, err);
+		r = seal(m, plan, &w, ram, final, t, err);
 	if (r < 0)
 		return r;
 	if (path_mkdirs(plan->vm.templates, 0700, err) < 0)
@@ -184,7 +209,7 @@ static int make(struct making *m, const struct plan *plan, const struct vm_engin
 	return rename(work, final) < 0 && errno != EEXIST && errno != ENOTEMPTY ? error_sys(err, "%s", final) : 0;
 }
 
-/* What is there under the name and whole needs not be made again; what is not whole is in the way. */
+/* What is there under the name and whole needs not be made again; what is not, or for other plans, is in the way. */
 static int find_old(const struct plan *plan, const struct vm_config *config, const struct vm_engine *engine,
 		const char *name, struct template *ret, struct error *err)
 {
@@ -192,6 +217,10 @@ static int find_old(const struct plan *plan, const struct vm_config *config, con
 	struct template_use use;
 
 	if (template_find(plan->vm.templates, config, engine, &use, NULL) == 0) {
+		if (!template_prepared_for(&use, plan)) {
+			template_use_release(&use);
+			return template_remove(plan->vm.templates, name, err);
+		}
 		*ret = use.template;
 		use.template = (struct template){ 0 };
 		template_use_release(&use);

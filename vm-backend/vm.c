@@ -194,6 +194,7 @@ struct creation {
 	int stdio[3];            /* for the monitor: borrowed, or the terminal's slave */
 	int slave;
 	struct template_use use; /* if the machine starts from one */
+	bool prepared;           /* and the plan's workload is prepared there */
 };
 
 static void creation_release(struct creation *c)
@@ -268,7 +269,9 @@ static int choose_start(const struct plan *plan, struct instance *in, struct cre
 	free(in->start);
 	free(in->start_reason);
 	in->start = xstrdup(c->use.ram_path ? "warm" : "cold");
-	in->start_reason = c->use.ram_path ? xasprintf("template %s fits", c->use.template.name)
+	c->prepared = c->use.ram_path && !in->detached && template_prepared_for(&c->use, plan);
+	in->start_reason = c->use.ram_path ? xasprintf("template %s fits%s", c->use.template.name,
+			c->prepared ? ", and has prepared the workload" : "")
 			: xstrdup(plan->vm.start == START_COLD ? "it was asked for" : why.message);
 	return 0;
 }
@@ -424,6 +427,7 @@ static int fork_monitor(const struct plan *plan, struct instance *in, struct cre
 		.ready_fd = c->ready_theirs,
 		.changes_fd = in->live.scratch_fd,
 		.detached = in->detached,
+		.prepared = c->prepared,
 		.restore = { .state_fd = -1 } };
 	sigset_t all, old;
 	pid_t pid;

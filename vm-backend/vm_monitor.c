@@ -225,9 +225,13 @@ static void start_if_ready(struct monitor *m)
 
 	if (workload->over)
 		return;
-	if (m->agent.ready && !m->agent.started)
-		r = agent_host_start(&m->agent, m->start->plan, m->start->detached, &err);
-	else if (m->go && workload->isolated && !workload->running)
+	if (m->agent.ready && !m->agent.started && m->start->prepared && agent_host_adopt(&m->agent, m->start->plan)) {
+		(void)backend_event_milestone(m->start->event_fd, "isolated"); /* as above */
+		on_isolated(m);
+	} else if (m->agent.ready && !m->agent.started) {
+		r = agent_host_start(&m->agent, m->start->plan, m->start->detached ? AGENT_DETACHED : 0, &err);
+	}
+	if (r == 0 && m->go && !m->finished && workload->isolated && !workload->running)
 		r = agent_host_go(&m->agent, &err);
 	if (r < 0)
 		fail(m, &err);

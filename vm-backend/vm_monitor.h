@@ -24,6 +24,7 @@ struct vm_monitor_start {
 	pid_t parent;            /* dies with it; detached: until released */
 	bool detached;
 	struct vm_restore restore; /* what the machine goes on from; state_bytes 0: it boots */
+	bool prepared;           /* there, the plan's workload is prepared */
 	int stdio[3];            /* the workload's; with a terminal stdio[0] is its slave and the others -1 */
 	int event_fd;            /* to the supervisor; -1: there is none */
 	int start_fd;            /* a byte: go; end of file: never */

@@ -54,6 +54,21 @@ warm() {
 	[ "$(of_report '[.milestones[].name] | index("kernel-entered")')" = null ]
 }
 
+@test "the workload of a plan like the template's is prepared; any other is set up as ever, and both are the same" {
+	local who='id; pwd; hostname; env | sort; ls /proc/self/fd; cat /proc/self/status | grep -E "Cap|Seccomp:|NoNewPrivs"; mount | wc -l; ps'
+	warm -h me -e A=b clock sh -c "$who" > "$BIVALVE_RUN/one"
+	[[ "$(of_report .start_reason)" == *"has prepared the workload" ]]
+	warm -h me -e A=b --pids-limit 2000 clock sh -c "$who" > "$BIVALVE_RUN/two"
+	[[ "$(of_report .start_reason)" == *"$TEMPLATE fits" ]]
+	launch --start cold -h me -e A=b clock sh -c "$who" > "$BIVALVE_RUN/three"
+	grep -q "^me$" "$BIVALVE_RUN/one"
+	diff "$BIVALVE_RUN/one" "$BIVALVE_RUN/two"
+	diff "$BIVALVE_RUN/one" "$BIVALVE_RUN/three"
+	run -127 warm clock no-such-program
+	[[ "$output" == *'"no-such-program": executable file not found in $PATH'* ]]
+	run -126 warm clock /etc
+}
+
 @test "two warm starts differ in random bytes, boot id and host name" {
 	local who='head -c 32 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/boot_id; hostname; echo $RANDOM$RANDOM$RANDOM'
 	warm clock sh -c "$who" > "$BIVALVE_RUN/one"

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
+#include "runtime/model/late.h"
 #include "vm-backend/guest/guest_agent.h"
 #include "vm-backend/guest/guest_answer.h"
 #include "vm-backend/guest/guest_boot.h"
@@ -88,10 +90,19 @@ static size_t count_overlays(const struct plan *plan)
 	return n;
 }
 
+/* The host name of a copy, which RENEW sets, is then the prepared workload's too. */
+static int share_hostname(const struct guest_session *s, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/ns/uts", (int)s->pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || setns(fd, CLONE_NEWUTS) < 0 ? error_sys(err, "guest: the workload's host name") : 0;
+}
+
 static int spawn_workload(struct guest *g, struct guest_session *s, struct error *err)
 {
 	struct spawn_request request = { .plan = &g->plan, .stdio = { -1, -1, -1 }, .event_fd = -1, .start_fd = -1,
-		.in_guest = true, .detached = s->detached };
+		.in_guest = true, .detached = s->detached, .prepared = s->prepare };
 	struct spawn_result result = { .pidfd = -1, .console_fd = -1, .scratch_fd = -1, .release_fd = -1 };
 	int go[2], events[2], r = read_plan(g, s, err);
 
@@ -121,7 +132,25 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	close_all(request.stdio, request.event_fd);
 	guest_session_begin(s, &result, events[0]);
 	guest_session_want_changes(s, count_overlays(&g->plan), g->plan.changes == CHANGES_CONTENTS);
-	return r;
+	if (r == 0 && s->prepare)
+		r = guest_session_await_prepared(s, err);
+	return r == 0 && s->prepare ? share_hostname(s, err) : r;
+}
+
+/* The workload is another than the one that was prepared in the template. */
+static void discard_prepared(struct guest *g)
+{
+	struct cgroup_host host;
+
+	(void)pidfd_kill(g->sessions[0]->pidfd, SIGKILL); /* our child and not yet reaped, like the next */
+	while (waitpid(g->sessions[0]->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	cgroup_probe(&host);
+	(void)cgroup_remove(&host, g->cgroup, NULL); /* an empty group is in nobody's way */
+	guest_session_free(g->sessions[0]);
+	g->sessions[0] = NULL;
+	record_release(&plan_type, &g->plan);
+	free(steal_ptr(g->cgroup));
 }
 
 static int spawn_beside(struct guest *g, struct guest_session *s, struct error *err)
@@ -178,7 +207,7 @@ static int on_renew(struct guest *g, const struct agent_frame *frame, struct err
 		return r;
 	g->quiet = false;
 	if (s && s->state == SESSION_RUNNING) {
-		done.running = 1;
+		done.running = s->prepared ? AGENT_PREPARED : AGENT_RUNNING;
 		if (copied)
 			guest_session_reattach(s, &done.input_used, &done.ended);
 	}
@@ -207,11 +236,14 @@ static int on_start(struct guest *g, const struct agent_frame *frame, struct err
 
 	if (r < 0)
 		return r;
+	if (!frame->session && *at && (*at)->prepared)
+		discard_prepared(g);
 	if (*at || (frame->session && !g->cgroup) || start.plan_bytes == 0 || start.plan_bytes > AGENT_MAX_PLAN)
 		return error_set(err, EPROTO, "guest: START out of turn or for a plan of %u bytes", start.plan_bytes);
 	set_clock(start.wall_ns);
 	*at = guest_session_new(frame->session);
-	(*at)->detached = start.detached == 1;
+	(*at)->detached = start.flags & AGENT_DETACHED;
+	(*at)->prepare = !frame->session && start.flags & AGENT_PREPARE;
 	(*at)->text_bytes = start.plan_bytes;
 	(*at)->text = xcalloc(1, start.plan_bytes + 1);
 	return 0;
@@ -238,9 +270,26 @@ static int on_go(struct guest *g, const struct agent_frame *frame, struct error 
 {
 	struct guest_session *s = g->sessions[0];
 
-	if (frame->session || !s || s->start_fd < 0)
+	if (frame->session || !s || s->start_fd < 0 || s->prepare)
 		return error_set(err, EPROTO, "guest: GO out of turn");
 	(void)!write(s->start_fd, "", 1); /* EPIPE: it has ended, and SIGCHLD tells */
+	close_cleanup(&s->start_fd);
+	s->start_fd = -1;
+	return 0;
+}
+
+/* The pipe is empty and takes it at once. */
+static int on_become(struct guest *g, const struct agent_frame *frame, struct error *err)
+{
+	struct guest_session *s = g->sessions[0];
+
+	if (frame->session || !s || !s->prepared)
+		return error_set(err, EPROTO, "guest: BECOME out of turn");
+	if (late_check(frame->payload, frame->length, err) < 0)
+		return -err->code;
+	s->prepared = false;
+	g->plan.audit = late_audit(frame->payload);
+	(void)fd_write_full(s->start_fd, frame->payload, frame->length); /* EPIPE: as in on_go */
 	close_cleanup(&s->start_fd);
 	s->start_fd = -1;
 	return 0;
@@ -296,6 +345,7 @@ static const struct {
 	[AGENT_START] = { .whole = on_start },
 	[AGENT_PLAN] = { .whole = on_plan },
 	[AGENT_GO] = { .whole = on_go },
+	[AGENT_BECOME] = { .whole = on_become },
 	[AGENT_REQUEST] = { .whole = on_request },
 	[AGENT_RENEW] = { .whole = on_renew },
 	[AGENT_QUIESCE] = { .whole = on_quiesce },

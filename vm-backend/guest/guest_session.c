@@ -108,6 +108,26 @@ void guest_session_want_changes(struct guest_session *s, size_t n_overlays, bool
 	s->changes_contents = contents;
 }
 
+/* Nothing else is done meanwhile: the machine has nobody whom it could keep waiting. */
+int guest_session_await_prepared(struct guest_session *s, struct error *err)
+{
+	unsigned left = s->plan->process.init ? 2 : 1; /* the workload's process and its PID 1 */
+	struct backend_event e;
+
+	(void)fd_set_nonblock(s->event_fd, false); /* nor can this fail */
+	while (left > 0) {
+		if (fd_recv(s->event_fd, &e, sizeof e, NULL, 0) != (ssize_t)sizeof e)
+			return error_set(err, ECHILD, "the workload's process ended while it was prepared");
+		e.text[sizeof e.text - 1] = '\0';
+		if (e.kind == EVENT_ERROR)
+			return error_set(err, e.code > 0 ? e.code : EIO, "%s", e.text);
+		left -= e.kind == EVENT_MILESTONE && !strcmp(e.text, "prepared");
+	}
+	(void)fd_set_nonblock(s->event_fd, true); /* as before */
+	s->prepared = true;
+	return 0;
+}
+
 int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
 		struct error *err)
 {

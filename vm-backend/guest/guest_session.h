@@ -24,7 +24,8 @@ struct guest_session {
 	char *text;              /* between START and the last PLAN */
 	size_t text_len, text_bytes;
 	bool terminal;
-	bool detached;           /* agent_start's */
+	bool detached, prepare;  /* agent_start's */
+	bool prepared;           /* it waits for BECOME */
 	struct agent_sink input;
 	struct agent_source output, errors;
 	struct agent_source changes; /* session 0, while DRAINING: what it changed */
@@ -56,6 +57,8 @@ int guest_session_open(struct guest_session *s, bool terminal, int ret_theirs[3]
 void guest_session_begin(struct guest_session *s, const struct spawn_result *result, int event_fd);
 /* Once it has ended, what it changed in this many overlays is wanted. */
 void guest_session_want_changes(struct guest_session *s, size_t n_overlays, bool contents);
+/* Waits until a process that is only prepared has got as far as it can. What fails is the error. */
+int guest_session_await_prepared(struct guest_session *s, struct error *err);
 int guest_session_refuse(struct guest_session *s, struct agent_channel *c, const struct error *reason, int exit_status,
 		struct error *err);
 
