@@ -15,6 +15,12 @@ void report_html(const struct bench_result *r, struct strbuf *to);
 const char *report_number(char buf[32], double value);
 /* "×1.36 [1.31, 1.41] worse", for a cell that is not the first; "" where there is nothing to compare. */
 const char *report_ratio(char buf[128], const struct bench_metric *m, size_t column);
+/*
+ * What the verdicts mean, and, a sentence for each suite, how many of its ratios are too noisy to tell 1%, why, and
+ * what would help. The caller frees the list.
+ */
+extern const char report_verdicts[];
+char **report_noise(const struct bench_result *r);
 
 /*
  * Two results, metric by metric, columns by name: what changed from a to b. limit: a fraction (0.05); a metric that

@@ -30,7 +30,7 @@ static const char head[] =
 	".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}\n"
 	"td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
 	"small,.tick{color:var(--soft);fill:var(--soft)}.worse{color:var(--bad)}.better{color:var(--good)}"
-	".error{color:var(--bad)}\n"
+	".error{color:var(--bad)}.unsure{color:var(--soft)}\n"
 	"svg{display:block;width:100%;height:auto;margin:.3rem 0}text{font:12px "
 	"system-ui,sans-serif;fill:var(--fg)}\n"
 	"text.tick{font-size:11px;fill:var(--soft)}.grid{stroke:var(--line)}.one{stroke:var(--soft);stroke-width:1.5}"
@@ -49,8 +49,13 @@ static const char head[] =
 static const char legend[] = "<p><small>Dots are samples, hollow ones flagged as outliers (and kept); the thick line "
 			     "is the 95% interval of the median, the "
 			     "upright one the median. In plots of ratios a filled mark is a difference that is "
-			     "shown, a hollow one is not. "
-			     "~: no difference shown, and one over 5% ruled out.</small></p>\n";
+			     "shown, a hollow one is not. ";
+
+static const char *verdict_class(const struct bench_metric *m, enum stats_verdict verdict)
+{
+	return verdict == STATS_LESS || verdict == STATS_MORE ? bench_verdict_text(m, verdict)
+		: verdict == STATS_WITHIN ? "within" : "unsure";
+}
 
 static void table_cell(struct strbuf *to, const struct bench_metric *m, size_t column)
 {
@@ -77,7 +82,7 @@ static void table_cell(struct strbuf *to, const struct bench_metric *m, size_t c
 			report_number(high, s.interval.high));
 	strbuf_printf(to, " <small>n %zu%s</small>", s.n, s.outliers ? "*" : "");
 	if (bench_compare_cell(m, column, &comparison))
-		strbuf_printf(to, "<br><span class=\"%s\">%s</span>", bench_verdict_text(m, comparison.verdict),
+		strbuf_printf(to, "<br><span class=\"%s\">%s</span>", verdict_class(m, comparison.verdict),
 			report_ratio(ratio, m, column));
 	strbuf_puts(to, "</td>");
 }
@@ -171,6 +176,7 @@ static void environment(struct strbuf *to, const struct bench_result *r)
 
 void report_html(const struct bench_result *r, struct strbuf *to)
 {
+	_cleanup_strv_ char **noise = report_noise(r);
 	const char *suite = "";
 
 	strbuf_puts(to, head);
@@ -183,7 +189,12 @@ void report_html(const struct bench_result *r, struct strbuf *to)
 		svg_text(to, note);
 		strbuf_puts(to, "</p>\n");
 	}
-	strbuf_puts(to, legend);
+	strv_foreach(note, noise) {
+		strbuf_puts(to, "<p class=\"unsure\">");
+		svg_text(to, note);
+		strbuf_puts(to, "</p>\n");
+	}
+	strbuf_printf(to, "%s%s</small></p>\n", legend, report_verdicts);
 	for (size_t i = 0; i < r->n_metrics; i++) {
 		if (!strcmp(r->metrics[i].suite, suite))
 			continue;

@@ -32,19 +32,20 @@ const char *report_ratio(char buf[128], const struct bench_metric *m, size_t col
 {
 	struct stats_comparison c;
 	char ratio[32], low[32], high[32];
+	const char *verdict;
 
 	buf[0] = '\0';
 	if (!bench_compare_cell(m, column, &c))
 		return buf;
+	verdict = c.verdict == STATS_SAME ? "too noisy to tell 1%" : bench_verdict_text(m, c.verdict);
 	if (!c.ratio.known)
-		(void)snprintf(buf, 128, "%s", bench_verdict_text(m, c.verdict));
+		(void)snprintf(buf, 128, "%s", verdict);
 	else if (!c.ratio.interval.known)
 		(void)snprintf(
-			buf, 128, "×%s %s", report_number(ratio, c.ratio.ratio), bench_verdict_text(m, c.verdict));
+			buf, 128, "×%s %s", report_number(ratio, c.ratio.ratio), verdict);
 	else
 		(void)snprintf(buf, 128, "×%s [%s, %s] %s", report_number(ratio, c.ratio.ratio),
-			report_number(low, c.ratio.interval.low), report_number(high, c.ratio.interval.high),
-			bench_verdict_text(m, c.verdict));
+			report_number(low, c.ratio.interval.low), report_number(high, c.ratio.interval.high), verdict);
 	return buf;
 }
 
@@ -124,6 +125,7 @@ static void text_cell(const struct bench_result *r, const struct bench_metric *m
 
 void report_text(const struct bench_result *r, struct strbuf *to)
 {
+	_cleanup_strv_ char **noise = report_noise(r);
 	const char *suite = "";
 
 	for (size_t i = 0; i < r->n_metrics; i++) {
@@ -140,8 +142,10 @@ void report_text(const struct bench_result *r, struct strbuf *to)
 	}
 	strbuf_printf(to,
 		"\nMedian [95%% interval], samples, those flagged as outliers (kept), ratio to %s [95%% interval].\n"
-		"~: no difference shown, and one over 5%% ruled out.%s\n",
-		r->columns[0], r->interrupted ? " Interrupted: the samples so far." : "");
+		"%s%s\n",
+		r->columns[0], report_verdicts, r->interrupted ? "\nInterrupted: the samples so far." : "");
+	strv_foreach(note, noise)
+		strbuf_printf(to, "note: %s\n", note);
 	strv_foreach(note, r->notes)
 		strbuf_printf(to, "note: %s\n", note);
 }
@@ -175,6 +179,7 @@ static void markdown_cell(const struct bench_metric *m, size_t column, struct st
 
 void report_markdown(const struct bench_result *r, struct strbuf *to)
 {
+	_cleanup_strv_ char **noise = report_noise(r);
 	const char *suite = "";
 
 	strbuf_printf(to, "# bivalve bench, %s\n", r->created ? r->created : "");
@@ -196,8 +201,10 @@ void report_markdown(const struct bench_result *r, struct strbuf *to)
 			markdown_cell(m, k, to);
 		strbuf_puts(to, " |\n");
 	}
-	strbuf_printf(to, "\nMedian [95%% interval], ×ratio to %s [95%% interval]. ~: no difference shown.\n\n",
-		r->columns[0]);
+	strbuf_printf(to, "\nMedian [95%% interval], ×ratio to %s [95%% interval]. %s\n\n", r->columns[0],
+		report_verdicts);
+	strv_foreach(note, noise)
+		strbuf_printf(to, "- note: %s\n", note);
 	strv_foreach(note, r->notes)
 		strbuf_printf(to, "- note: %s\n", note);
 	for (size_t i = 0; i < r->n_facts; i++) {

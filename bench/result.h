@@ -58,7 +58,7 @@ bool bench_cell_valid(const struct bench_cell *c);
 
 /* Against the first column. False: one of the two is no figure, or it is that column itself. */
 bool bench_compare_cell(const struct bench_metric *m, size_t column, struct stats_comparison *ret);
-/* "better", "worse", "~", "too noisy", "too few". */
+/* "better", "worse", "within 1%", "within 5%", "too noisy", "too few". */
 const char *bench_verdict_text(const struct bench_metric *m, enum stats_verdict verdict);
 
 /* The document of docs/benchmarks.md, with raw samples. The caller frees it. */

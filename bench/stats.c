@@ -10,7 +10,8 @@
 
 enum { EXACT_BELOW = 50 };
 
-static const double confidence_shown = 0.95, alpha_verdict = 0.01, noise_matters = 0.05, noisy_spread = 0.10;
+static const double confidence_shown = 0.95, alpha_verdict = 0.01, noise_matters = 0.05,
+		fine = 0.01, noisy_spread = 0.10;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -299,10 +300,22 @@ static bool leaves_out_one(const struct stats_ratio *r)
 	return !r->known || (r->interval.known && (r->interval.low > 1 || r->interval.high < 1));
 }
 
-static bool too_wide(const struct stats_ratio *r)
+double stats_reach(const struct stats_ratio *r)
 {
-	return !r->known || (!r->interval.known || r->interval.high / r->ratio - 1 >= noise_matters ||
-		r->ratio / r->interval.low - 1 >= noise_matters);
+	return !r->known || !r->interval.known ? INFINITY
+		: fmax(r->interval.high / r->ratio - 1, r->ratio / r->interval.low - 1);
+}
+
+static bool within(const struct stats_ratio *r)
+{
+	return r->known && r->interval.known && r->interval.low > 1 - fine && r->interval.high < 1 + fine;
+}
+
+size_t stats_runs_for_1_percent(const struct stats_ratio *r, size_t n)
+{
+	double wanted = ceil((double)n * pow(stats_reach(r) / fine, 2) / 10) * 10;
+
+	return wanted <= STATS_MAX_SAMPLES ? (size_t)wanted : 0;
 }
 
 struct stats_comparison stats_compare(const double *base, size_t n_base, const double *other, size_t n_other)
@@ -319,19 +332,21 @@ struct stats_comparison stats_compare(const double *base, size_t n_base, const d
 		return c;
 	stats_summarize(base, n_base, &summary);
 	spread = stats_spread(&summary);
-	if (c.test.p < alpha_verdict && leaves_out_one(&c.ratio)) {
+	if (within(&c.ratio)) {
+		c.verdict = STATS_WITHIN;
+	} else if (c.test.p < alpha_verdict && leaves_out_one(&c.ratio)) {
 		c.verdict = c.test.u > (double)n_base * (double)n_other / 2 ? STATS_MORE : STATS_LESS;
 		if (c.ratio.known && spread > noisy_spread && fabs(c.ratio.ratio - 1) < spread)
 			c.verdict = STATS_TOO_NOISY;
 	} else {
-		c.verdict = too_wide(&c.ratio) ? STATS_TOO_NOISY : STATS_SAME;
+		c.verdict = stats_reach(&c.ratio) >= noise_matters ? STATS_TOO_NOISY : STATS_SAME;
 	}
 	return c;
 }
 
 const char *stats_verdict_name(enum stats_verdict verdict)
 {
-	static const char *const names[] = { "too few", "too noisy", "~", "less", "more" };
+	static const char *const names[] = { "too few", "too noisy", "within 5%", "within 1%", "less", "more" };
 
 	return names[verdict];
 }

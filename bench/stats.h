@@ -76,7 +76,8 @@ struct stats_ratio stats_ratio(
 enum stats_verdict {
 	STATS_TOO_FEW,   /* fewer than STATS_MIN_SAMPLES on a side */
 	STATS_TOO_NOISY, /* a difference that would matter could hide in the noise, or the noise be taken for one */
-	STATS_SAME,      /* no difference shown, and one of more than 5% is ruled out: "~" */
+	STATS_SAME,      /* no difference shown, and one of more than 5% is ruled out, but not one of 1% */
+	STATS_WITHIN,    /* whatever the difference is, it is less than 1%: that much is shown */
 	STATS_LESS,
 	STATS_MORE, /* other is less, more than base */
 };
@@ -86,12 +87,20 @@ struct stats_comparison {
 	enum stats_verdict verdict;
 };
 /*
- * A difference is claimed when p < 0.01 and the ratio's 95% interval leaves out 1; 0.01, so that of a hundred
- * comparisons of a thing with itself one is wrong, not five. Too noisy: not claimed, and the interval reaches 5% or
+ * Within 1%: the ratio's 95% interval lies inside 0.99 to 1.01. Else a difference is claimed when p < 0.01 and that
+ * interval leaves out 1; 0.01, so that of a hundred comparisons of a thing with itself one is wrong, not five. Too
+ * noisy: neither, and the interval reaches 5% or
  * more to one side of the ratio; or claimed, but the base's own spread is over 10% and larger than the difference.
  */
 struct stats_comparison stats_compare(const double *base, size_t n_base, const double *other, size_t n_other);
-/* "too few", "too noisy", "~", "less", "more". */
+/* "too few", "too noisy", "within 5%", "within 1%", "less", "more". */
 const char *stats_verdict_name(enum stats_verdict verdict);
+/* How far the interval reaches from the ratio, to its wider side, as a fraction of it; infinity: not known. */
+double stats_reach(const struct stats_ratio *r);
+/*
+ * About how many samples of each side would tell 1%, if they spread as the n of each side now do: an interval is
+ * narrower by the root of their number. 0: more than STATS_MAX_SAMPLES, or unknown.
+ */
+size_t stats_runs_for_1_percent(const struct stats_ratio *r, size_t n);
 
 #endif

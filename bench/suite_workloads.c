@@ -291,7 +291,7 @@ static int beside(struct bench_context *c, struct session *victim, struct neighb
 static int noisy_sample(struct bench_context *c, size_t column, struct neighbours *all, bool keep)
 {
 	static const struct { const char *request, *alone, *beside, *unit; } rows[] = {
-		{ "run integer 150", "integer, alone", "integer, beside neighbours", "ns a step" },
+		{ "run integer-wall 150", "integer, alone", "integer, beside neighbours", "ns a step" },
 		{ "run wake 150", "timer late, alone", "timer late, beside neighbours", "us" },
 	};
 

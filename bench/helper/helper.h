@@ -38,11 +38,18 @@ uint64_t helper_now_ns(void);
 int outcome_fail(struct outcome *o, const char *what);
 int outcome_value(struct outcome *o, double value); /* adds one; returns 0 */
 
+double helper_median(double *values, size_t n); /* sorts them; n at least 1 */
 /*
- * Calls batch(state, n) with growing n, then on for about ms milliseconds, and gives nanoseconds per operation.
- * batch does n operations and returns 0, or -1 with errno.
+ * Calls batch(state, n) with growing n, then on for about ms milliseconds, and gives nanoseconds per operation: all the
+ * time that passed, whatever took it. batch does n operations and returns 0, or -1 with errno.
  */
 int helper_measure(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns);
+/*
+ * The same, but the median of batches of a quarter of a millisecond or longer: what an operation takes while the
+ * processor is ours. What takes it away now and then (interrupts, other processes, a hypervisor below) leaves no trace
+ * unless it hits every other batch; that is for the workloads wake and gap to see.
+ */
+int helper_measure_usual(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns);
 
 /* SHA-256 of whole blocks of 64 bytes: the compression function alone, FIPS 180-4. */
 void sha256_blocks(uint32_t state[8], const uint8_t *data, size_t blocks);

@@ -18,6 +18,8 @@
 
 #include "bench/helper/helper.h"
 
+enum { BATCH_NS = 250000, MIN_BATCHES = 3, MAX_BATCHES = 4096 };
+
 static const struct workload *const tables[] = {
 	cpu_workloads, memory_workloads, syscall_workloads, process_workloads, disk_workloads, other_workloads, NULL,
 };
@@ -42,18 +44,49 @@ int outcome_value(struct outcome *o, double value)
 	return 0;
 }
 
-int helper_measure(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns)
+static int compare_doubles(const void *a, const void *b)
 {
-	uint64_t n = 1, begin, took, done = 0;
+	double x = *(const double *)a, y = *(const double *)b;
 
-	for (;; n *= 2) { /* until a batch is long enough that reading the clock does not count */
-		begin = helper_now_ns();
+	return (x > y) - (x < y);
+}
+
+double helper_median(double *values, size_t n)
+{
+	qsort(values, n, sizeof *values, compare_doubles);
+	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/*
+ * How many operations take so long that reading the clock around them does not count: three times in a row, for once it
+ * may have been another process that took the time. -1: batch failed.
+ */
+static int size_batch(int (*batch)(void *state, uint64_t n), void *state, uint64_t *ret_n)
+{
+	uint64_t n = 1;
+
+	for (int long_enough = 0; long_enough < 3;) {
+		uint64_t begin = helper_now_ns();
+
 		if (batch(state, n) < 0)
 			return -1;
-		took = helper_now_ns() - begin;
-		if (took >= 500000 || took >= ms * 500000)
-			break;
+		if (helper_now_ns() - begin >= BATCH_NS) {
+			long_enough++;
+			continue;
+		}
+		n *= 2;
+		long_enough = 0;
 	}
+	*ret_n = n;
+	return 0;
+}
+
+int helper_measure(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns)
+{
+	uint64_t n, begin, took, done = 0;
+
+	if (size_batch(batch, state, &n) < 0)
+		return -1;
 	begin = helper_now_ns();
 	do {
 		if (batch(state, n) < 0)
@@ -62,6 +95,25 @@ int helper_measure(uint64_t ms, int (*batch)(void *state, uint64_t n), void *sta
 		took = helper_now_ns() - begin;
 	} while (took < ms * 1000000);
 	*ret_ns = (double)took / (double)done;
+	return 0;
+}
+
+int helper_measure_usual(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns)
+{
+	static double batches[MAX_BATCHES];
+	uint64_t n, end = helper_now_ns() + ms * 1000000;
+	size_t done = 0;
+
+	if (size_batch(batch, state, &n) < 0)
+		return -1;
+	do {
+		uint64_t begin = helper_now_ns();
+
+		if (batch(state, n) < 0)
+			return -1;
+		batches[done++] = (double)(helper_now_ns() - begin) / (double)n;
+	} while (done < MAX_BATCHES && (done < MIN_BATCHES || helper_now_ns() < end));
+	*ret_ns = helper_median(batches, done);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static int run_triad(uint64_t ms, const char *arg, struct outcome *ret)
 		t.b[i] = (double)i;
 		t.c[i] = 1;
 	}
-	r = helper_measure(ms, triad_batch, &t, &ns);
+	r = helper_measure_usual(ms, triad_batch, &t, &ns);
 	(void)munmap(all, bytes);
 	return r < 0 ? outcome_fail(ret, "triad") : outcome_value(ret, (double)bytes / ns * 1e9 / 1048576);
 }
@@ -108,7 +108,8 @@ static int run_chase(uint64_t ms, const char *arg, struct outcome *ret)
 		link_cells(cells);
 	}
 	at = cells;
-	return helper_measure(ms, chase_batch, &at, &ns) < 0 ? outcome_fail(ret, "chase") : outcome_value(ret, ns);
+	return helper_measure_usual(ms, chase_batch, &at, &ns) < 0 ? outcome_fail(ret, "chase")
+								   : outcome_value(ret, ns);
 }
 
 static int touch_batch(void *state, uint64_t n)
@@ -131,7 +132,7 @@ static int run_touch(uint64_t ms, const char *arg, struct outcome *ret)
 {
 	double ns;
 
-	if (helper_measure(ms, touch_batch, NULL, &ns) < 0)
+	if (helper_measure_usual(ms, touch_batch, NULL, &ns) < 0)
 		return outcome_fail(ret, "map and touch");
 	return outcome_value(ret, ns / TOUCH_PAGES);
 }

@@ -12,13 +12,6 @@
 
 enum { MAX_WAKES = 20000, WAKE_NS = 1000000 };
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /*
  * Sleeps to absolute times a millisecond apart, and how late it is then: as cyclictest does, without a real-time
  * class.
@@ -41,8 +34,7 @@ static int run_wake(uint64_t ms, const char *arg, struct outcome *ret)
 		if (helper_now_ns() > next + WAKE_NS)
 			next = helper_now_ns(); /* one long stall is one sample, not many */
 	}
-	qsort(late, n, sizeof *late, compare);
-	(void)outcome_value(ret, late[n / 2]);
+	(void)outcome_value(ret, helper_median(late, n));
 	(void)outcome_value(ret, late[n * 99 / 100]);
 	return outcome_value(ret, late[n - 1]);
 }

@@ -94,7 +94,7 @@ static int measured(uint64_t ms, int (*batch)(void *, uint64_t), const char *wha
 {
 	double ns;
 
-	return helper_measure(ms, batch, NULL, &ns) < 0 ? outcome_fail(ret, what) : outcome_value(ret, ns / 1e3);
+	return helper_measure_usual(ms, batch, NULL, &ns) < 0 ? outcome_fail(ret, what) : outcome_value(ret, ns / 1e3);
 }
 
 static int run_fork(uint64_t ms, const char *arg, struct outcome *ret)
@@ -143,7 +143,7 @@ static int run_switch(uint64_t ms, const char *arg, struct outcome *ret)
 	}
 	fds[0] = there[1];
 	fds[1] = back[0];
-	r = pid < 0 ? outcome_fail(ret, "fork") : helper_measure(ms, ping_batch, fds, &ns);
+	r = pid < 0 ? outcome_fail(ret, "fork") : helper_measure_usual(ms, ping_batch, fds, &ns);
 	if (pid > 0 && r < 0)
 		(void)outcome_fail(ret, "pipe");
 	(void)close(there[1]);

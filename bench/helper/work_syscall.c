@@ -51,7 +51,7 @@ static int measured(uint64_t ms, int (*batch)(void *, uint64_t), void *state, co
 {
 	double ns;
 
-	return helper_measure(ms, batch, state, &ns) < 0 ? outcome_fail(ret, what) : outcome_value(ret, ns);
+	return helper_measure_usual(ms, batch, state, &ns) < 0 ? outcome_fail(ret, what) : outcome_value(ret, ns);
 }
 
 static int run_getppid(uint64_t ms, const char *arg, struct outcome *ret)

@@ -165,9 +165,11 @@ static double timing(uint64_t *state, double scale)
 	return 10 * scale * exp(0.02 * normal) * hit;
 }
 
+/* wanted STATS_SAME: that, or within 1%. */
 static int trials(uint64_t seed, double scale, enum stats_verdict wanted)
 {
 	double a[30], b[30];
+	enum stats_verdict verdict;
 	int found = 0;
 
 	for (int trial = 0; trial < 100; trial++) {
@@ -175,7 +177,8 @@ static int trials(uint64_t seed, double scale, enum stats_verdict wanted)
 			a[i] = timing(&seed, 1);
 			b[i] = timing(&seed, scale);
 		}
-		found += stats_compare(a, N(a), b, N(b)).verdict == wanted;
+		verdict = stats_compare(a, N(a), b, N(b)).verdict;
+		found += verdict == wanted || (wanted == STATS_SAME && verdict == STATS_WITHIN);
 	}
 	return found;
 }
@@ -196,6 +199,7 @@ static void test_verdicts(void)
 {
 	double base[20], other[20];
 	struct stats_comparison c;
+	size_t runs;
 
 	for (size_t i = 0; i < 20; i++) {
 		base[i] = 100 + (double)(i % 7) * 0.1;
@@ -204,10 +208,27 @@ static void test_verdicts(void)
 	ok(stats_compare(base, 5, other, 20).verdict == STATS_TOO_FEW, "five samples are too few");
 	ok(stats_compare(base, 0, other, 20).verdict == STATS_TOO_FEW, "none are, too");
 	c = stats_compare(base, 20, other, 20);
-	ok(c.verdict == STATS_SAME && c.ratio.interval.low < 1 && c.ratio.interval.high > 1, "no difference shown");
+	ok(c.verdict == STATS_WITHIN && c.ratio.interval.low < 1 && c.ratio.interval.high > 1, "within 1%%");
+	for (size_t i = 0; i < 20; i++)
+		other[i] = base[i] * 1.005;
+	c = stats_compare(base, 20, other, 20);
+	ok(c.verdict == STATS_WITHIN && c.test.p < 0.01, "half a percent, however sure, is within 1%%");
+	for (size_t i = 0; i < 20; i++)
+		other[i] = base[i] * 1.02;
+	ok(stats_compare(base, 20, other, 20).verdict == STATS_MORE, "two percent are not");
+	for (size_t i = 0; i < 20; i++) {
+		base[i] = 100 + (double)(i * 7 % 20) * 0.4;
+		other[i] = 100 + (double)(i * 3 % 20) * 0.4;
+	}
+	c = stats_compare(base, 20, other, 20);
+	ok(c.verdict == STATS_SAME && c.ratio.interval.high > 1.01, "no difference shown, but 1%% not ruled out");
+	runs = stats_runs_for_1_percent(&c.ratio, 20);
+	ok(runs > 40 && runs < 80 && runs % 10 == 0, "%zu samples would: interval [%f, %f]", runs,
+		c.ratio.interval.low, c.ratio.interval.high);
 	for (size_t i = 0; i < 20; i++)
 		other[i] = 70 + (double)(i * 37 % 20) * 3.2;
 	c = stats_compare(base, 20, other, 20);
+	ok(stats_runs_for_1_percent(&c.ratio, 20) == 0, "no number of samples that can be taken would tell 1%%");
 	ok(c.verdict == STATS_TOO_NOISY && c.test.p >= 0.01, "a wide interval around 1 is too noisy, not the same");
 	for (size_t i = 0; i < 20; i++) {
 		base[i] = 100 + (double)(i * 7 % 20) * 4;
@@ -215,7 +236,8 @@ static void test_verdicts(void)
 	}
 	c = stats_compare(base, 20, other, 20);
 	ok(c.verdict == STATS_MORE && c.test.p < 0.01, "a difference larger than the base's spread is claimed");
-	ok(!strcmp(stats_verdict_name(STATS_SAME), "~"), "its sign");
+	ok(!strcmp(stats_verdict_name(STATS_WITHIN), "within 1%") && !strcmp(stats_verdict_name(STATS_MORE), "more"),
+		"their names");
 }
 
 int main(void)
