@@ -66,7 +66,7 @@ static void table_cell(struct strbuf *to, const struct bench_metric *m, size_t c
 
 	strbuf_puts(to, "<td>");
 	if (c->error) {
-		strbuf_puts(to, "<span class=\"error\">");
+		strbuf_printf(to, "<span class=\"%s\">", c->absent ? "unsure" : "error");
 		svg_text(to, c->error);
 		strbuf_puts(to, "</span></td>");
 		return;

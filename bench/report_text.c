@@ -109,7 +109,7 @@ static void text_cell(const struct bench_result *r, const struct bench_metric *m
 		return; /* has no such thing: native has no agent */
 	strbuf_printf(to, "    %-*s ", name_width(r), r->columns[column]);
 	if (!bench_cell_valid(c)) {
-		strbuf_printf(to, "error: %s\n", c->error);
+		strbuf_printf(to, "%s%s\n", c->absent ? "- " : "error: ", c->error);
 		return;
 	}
 	stats_summarize(c->samples, c->n, &s);
@@ -165,7 +165,7 @@ static void markdown_cell(const struct bench_metric *m, size_t column, struct st
 
 	strbuf_puts(to, " | ");
 	if (c->error) {
-		strbuf_puts(to, "error: ");
+		strbuf_puts(to, c->absent ? "- " : "error: ");
 		put_plain(to, c->error);
 	} else if (c->n == 0) {
 		strbuf_puts(to, "-");
@@ -243,7 +243,7 @@ void report_csv(const struct bench_result *r, struct strbuf *to)
 			const struct bench_cell *c = &m->cells[k];
 			struct stats_summary s = { 0 };
 
-			if (c->error) {
+			if (c->error && !c->absent) {
 				csv_line(r, m, k, to);
 				strbuf_puts(to, ",,,,");
 				put_quoted(to, c->error);
@@ -290,7 +290,7 @@ static bool diff_cell(const char *column, const struct bench_metric *metric, con
 
 	if (!bench_cell_valid(a) || !bench_cell_valid(b)) {
 		bad = bench_cell_valid(a);
-		if (a->error || b->error)
+		if ((a->error && !a->absent) || (b->error && !b->absent))
 			strbuf_printf(to, "  %-10s %-28s %-12s %s\n", metric->suite, metric->name, column,
 				bad ? b->error ? b->error : "no samples any more"
 				: bench_cell_valid(b) ? "works now" : "an error in both");

@@ -123,6 +123,12 @@ void bench_cell_fail(struct bench_cell *c, const char *fmt, ...)
 			*s = ' ';
 }
 
+void bench_cell_absent(struct bench_cell *c, const char *why)
+{
+	bench_cell_fail(c, "%s", why);
+	c->absent = true;
+}
+
 bool bench_cell_valid(const struct bench_cell *c)
 {
 	return !c->error && c->n > 0;
@@ -199,7 +205,9 @@ static void put_cell(struct json_writer *w, const struct bench_result *r, const 
 
 	json_begin_object(w, NULL);
 	json_put_string(w, "column", r->columns[column]);
-	json_put_string(w, "error", c->error);
+	json_put_string(w, "error", c->absent ? NULL : c->error);
+	if (c->absent)
+		json_put_string(w, "absent", c->error);
 	json_begin_array(w, "samples");
 	for (size_t i = 0; i < c->n; i++)
 		json_put_double(w, NULL, c->samples[i]);
@@ -291,7 +299,9 @@ static int read_cells(const struct json *j, const struct bench_result *r, struct
 	json_foreach(cell, cells) {
 		const struct json *samples = json_get(cell, "samples");
 
-		m->cells[column].error = xstrdup(json_string(cell, "error"));
+		m->cells[column].absent = json_string(cell, "absent") != NULL;
+		m->cells[column].error =
+			xstrdup(json_string(cell, m->cells[column].absent ? "absent" : "error"));
 		if (!samples || samples->type != JSON_ARRAY || samples->n_items > STATS_MAX_SAMPLES)
 			return refuse(samples ? samples : cell, "an array of at most 2000 samples", err);
 		json_foreach(sample, samples) {

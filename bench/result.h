@@ -16,6 +16,7 @@ struct bench_cell {
 	double *samples;        /* in the order in which they were taken */
 	size_t n, size;
 	char *error;            /* why this cell is no figure; NULL: it is one, or, without samples, does not apply */
+	bool absent;            /* error says why the column has no such thing: nothing failed */
 };
 
 struct bench_metric {
@@ -53,6 +54,8 @@ void bench_result_note(struct bench_result *r, const char *fmt, ...) __attribute
 void bench_cell_add(struct bench_cell *c, double sample);
 /* The first error stays; the samples stay too, but are no figure. */
 void bench_cell_fail(struct bench_cell *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The column has no such thing, and here is why. */
+void bench_cell_absent(struct bench_cell *c, const char *why);
 /* Whether the cell is a figure. */
 bool bench_cell_valid(const struct bench_cell *c);
 

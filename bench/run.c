@@ -23,6 +23,7 @@ const struct bench_suite bench_suites[] = {
 	{ "disk", "a file of the host's disk: sequential, random, cached, direct, fsync", suite_workloads, false },
 	{ "meta", "creating, looking up and unlinking files", suite_workloads, false },
 	{ "apps", "redis, sqlite, openssl, 7z and a compiler, as the host has them", suite_workloads, false },
+	{ "net", "TCP over the own loopback, and from the host by a published port", suite_net, false },
 	{ "jitter", "how late timers come, how long the processor is away", suite_workloads, false },
 	{ "noisy", "a victim beside neighbours that take all processors", suite_noisy, false },
 	{ "tightness", "how many containment probes each shell stops (from the source tree)", suite_tightness, true },

@@ -43,6 +43,7 @@ struct bench_context {
 	bool quick, progress;
 	bool any_status; /* starting: whatever exit status the program has is right, but for those of launchers */
 	uint64_t runs, warmup;   /* runs 0: what the suite thinks right; warmup UINT64_MAX: the same */
+	char *helper;            /* bivalve-bench on the host; borrowed */
 	const char *probes;      /* the program of tests/containment that scores the shells */
 	uint64_t random;         /* state of the generator of orders */
 	size_t suite_at, n_suites;
@@ -119,6 +120,7 @@ int suite_memory(struct bench_context *c, const struct bench_suite *suite);
 int suite_density(struct bench_context *c, const struct bench_suite *suite);
 int suite_workloads(struct bench_context *c, const struct bench_suite *suite);
 int suite_tightness(struct bench_context *c, const struct bench_suite *suite);
+int suite_net(struct bench_context *c, const struct bench_suite *suite);
 int suite_noisy(struct bench_context *c, const struct bench_suite *suite);
 
 #endif

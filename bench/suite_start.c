@@ -155,7 +155,7 @@ static int burst(struct bench_context *c, const struct bench_column *k, size_t l
 static int parallel_sample(struct bench_context *c, size_t column, size_t level, bool keep)
 {
 	const struct bench_column *k = &c->columns[column];
-	size_t total = level == 1 ? 4 : level * (c->quick ? 1 : 2);
+	size_t total = level == 1 ? 4 : level;
 	uint64_t available = environment_available(), wanted = level * MACHINE_MIB * mib;
 	struct bench_cell *cell;
 	struct error err = { 0 };
@@ -185,7 +185,7 @@ static int parallel_sample(struct bench_context *c, size_t column, size_t level,
 int suite_parallel(struct bench_context *c, const struct bench_suite *suite)
 {
 	static const size_t levels[] = { 1, 10, 50 };
-	uint64_t runs = bench_runs(c, 6, 10), warmup = c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
+	uint64_t runs = bench_runs(c, 6, 6), warmup = c->warmup != UINT64_MAX ? c->warmup : 0;
 	size_t order[BENCH_MAX_COLUMNS], n = c->quick ? 2 : ARRAY_LEN(levels);
 	int r = 0;
 

@@ -219,15 +219,26 @@ static int one_round(struct bench_context *c, const struct work *const *list, si
 	return 0;
 }
 
+/* Where a sample takes seconds there are fewer. */
+static uint64_t runs_of(const struct bench_context *c, const char *suite)
+{
+	static const struct { const char *suite; uint64_t quick, full; } slow[] = {
+		{ "disk", 6, 12 }, { "apps", 6, 8 }, { "jitter", 8, 12 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		if (!strcmp(slow[i].suite, suite))
+			return bench_runs(c, slow[i].quick, slow[i].full);
+	return bench_runs(c, 10, 30);
+}
+
 int suite_workloads(struct bench_context *c, const struct bench_suite *suite)
 {
-	uint64_t warmup = bench_warmup(c), runs = bench_runs(c, 10, 30);
+	uint64_t warmup = bench_warmup(c), runs = runs_of(c, suite->name);
 	const struct work *list[MAX_WORKS];
 	size_t columns[BENCH_MAX_COLUMNS], n;
 	int r = 0;
 
-	if (!c->runs && !strcmp(suite->name, "apps"))
-		runs = c->quick ? 6 : 10;
 	for (size_t k = 0; k < c->n_columns && r == 0; k++)
 		r = open_session(c, k);
 	if (r < 0)

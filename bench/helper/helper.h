@@ -31,7 +31,7 @@ struct workload {
 
 /* The workloads of each file; each ends with name NULL. helper_main.c lists the tables. */
 extern const struct workload cpu_workloads[], memory_workloads[], syscall_workloads[], process_workloads[];
-extern const struct workload disk_workloads[], other_workloads[];
+extern const struct workload disk_workloads[], net_workloads[], other_workloads[];
 
 uint64_t helper_now_ns(void);
 /* Fills the error: "what: text of errno". Returns -1. */

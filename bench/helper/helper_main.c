@@ -21,7 +21,8 @@
 enum { BATCH_NS = 250000, MIN_BATCHES = 3, MAX_BATCHES = 4096 };
 
 static const struct workload *const tables[] = {
-	cpu_workloads, memory_workloads, syscall_workloads, process_workloads, disk_workloads, other_workloads, NULL,
+	cpu_workloads, memory_workloads, syscall_workloads, process_workloads, disk_workloads, net_workloads,
+	other_workloads, NULL,
 };
 
 uint64_t helper_now_ns(void)

@@ -85,7 +85,7 @@ static bool any_error(const struct bench_result *r)
 {
 	for (size_t i = 0; i < r->n_metrics; i++)
 		for (size_t k = 0; k < r->n_columns; k++)
-			if (r->metrics[i].cells[k].error)
+			if (r->metrics[i].cells[k].error && !r->metrics[i].cells[k].absent)
 				return true;
 	return false;
 }

@@ -193,6 +193,7 @@ static int run(struct bench_options *o, struct bench_context *c, struct error *e
 			: bench_make_columns(c, &o->columns, helper, image, err);
 	if (r < 0)
 		return r;
+	c->helper = helper;
 	c->probes = o->probes ? o->probes : probes;
 	c->quick = o->quick;
 	c->runs = o->runs;

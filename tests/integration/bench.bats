@@ -49,6 +49,20 @@ nothing_of_bench_left() {
 	jq -e '.environment["clock of vm"] and .environment["guest kernel"]' "$BATS_TEST_TMPDIR/r.json" > /dev/null
 }
 
+@test "bench net has both ends in each column and from the host; a warm start has no card and says so" {
+	command -v passt > /dev/null || need passt "passt is not installed"
+	local shells=native,container
+	! "$BIVALVE" doctor --json | jq -e .vm > /dev/null || shells=native,container,vm
+	"$BIVALVE" bench net --runs 2 --warmup 0 --backends "$shells" --json - > "$BATS_TEST_TMPDIR/r.json"
+	[ "$(jq '[.metrics[].cells[] | select((.samples | length) == 2 and .error == null)] | length' "$BATS_TEST_TMPDIR/r.json")" = \
+		"$(jq '5 * (.columns | length)' "$BATS_TEST_TMPDIR/r.json")" ]
+	mkdir "$BATS_TEST_TMPDIR/store"
+	BIVALVE_STORE=$BATS_TEST_TMPDIR/store "$BIVALVE" bench net --runs 2 --warmup 0 --backends native,vm-warm \
+		--json "$BATS_TEST_TMPDIR/warm.json" > "$BATS_TEST_TMPDIR/table"
+	[ "$(grep -c "vm-warm .*- a VM with a network card starts cold" "$BATS_TEST_TMPDIR/table")" -eq 5 ]
+	"$BIVALVE" bench show "$BATS_TEST_TMPDIR/warm.json" | diff - "$BATS_TEST_TMPDIR/table"
+}
+
 @test "what cannot run is an error in its cell and no number" {
 	mkdir "$BATS_TEST_TMPDIR/store"
 	BIVALVE_STORE=$BATS_TEST_TMPDIR/store run --separate-stderr "$BIVALVE" bench startup --runs 2 --backends native,vm --json -
