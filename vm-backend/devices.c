@@ -4,7 +4,7 @@
  * /dev/vda, /dev/vdb, …
  *
  * A new device needs: a field in struct devices, a function here, a row in the table; in the jail (jail.c) the system
- * calls it makes; a test in tests/unit and a case in tests/fuzz/fuzz_virtio.c.
+ * calls it makes; a test in tests/unit and a target beside tests/fuzz/fuzz_virtio_rng.c.
  */
 #include <errno.h>
 #include <malloc.h>

@@ -5,6 +5,7 @@
  * eight bytes at a place. The checksums are made right again, since they keep out nobody.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,8 @@
 #include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/snapshot.h"
 #include "vm-backend/state_file.h"
+#include "vm-backend/virtio/balloon.h"
+#include "vm-backend/virtio/block.h"
 #include "vm-backend/virtio/console.h"
 #include "vm-backend/virtio/rng.h"
 #include "vm-backend/virtio/state.h"
@@ -27,6 +30,9 @@ enum { STREAM_MAX = 256 * 1024, WINDOWS = 2 };
 static struct vm_memory memory;
 static struct virtio_rng rng;
 static struct virtio_console console;
+static struct virtio_balloon balloon;
+static struct virtio_block disk;
+static char disk_path[32];
 static const struct snapshot_machine machine = { SNAPSHOT_VERSION, 1, WINDOWS, 0, GUEST_BYTES };
 
 static uint64_t interesting(uint8_t pick)
@@ -155,18 +161,44 @@ static void fuzz_file(const uint8_t *data, size_t size)
 	state_file_close(&f);
 }
 
-/* A device that goes on from the state, then is served as if the guest had kicked every queue. */
-static void fuzz_device(const uint8_t *data, size_t size, bool is_console)
+static struct virtio_device *make_console(void)
 {
-	struct virtio_device *device = is_console ? &console.device : &rng.device;
+	virtio_console_init(&console, &memory, -1, -1);
+	return &console.device;
+}
+
+static struct virtio_device *make_rng(void)
+{
+	virtio_rng_init(&rng, &memory);
+	return &rng.device;
+}
+
+static struct virtio_device *make_balloon(void)
+{
+	virtio_balloon_init(&balloon, &memory);
+	return &balloon.device;
+}
+
+/* Its disk is in memory. */
+static struct virtio_device *make_block(void)
+{
+	disk = (struct virtio_block){ 0 };
+	if (virtio_block_init(&disk, &memory, disk_path, false, "vda", NULL) < 0)
+		abort();
+	return &disk.device;
+}
+
+/* Every device that can be saved. */
+static struct virtio_device *(*const makers[])(void) = { make_console, make_rng, make_balloon, make_block };
+enum { N_MAKERS = sizeof makers / sizeof *makers };
+
+/* A device that goes on from the state, then is served as if the guest had kicked every queue. */
+static void fuzz_device(const uint8_t *data, size_t size, struct virtio_device *device)
+{
 	struct virtio_state state;
 	struct error err;
 
 	memset(vm_memory_at(&memory, RING_GPA, RING_STRIDE), size ? data[size - 1] : 0, RING_STRIDE);
-	if (is_console)
-		virtio_console_init(&console, &memory, -1, -1);
-	else
-		virtio_rng_init(&rng, &memory);
 	if (virtio_state_save(device, &state, &err) < 0)
 		abort();
 	state.driver_features = virtio_device_offers(device);
@@ -175,24 +207,31 @@ static void fuzz_device(const uint8_t *data, size_t size, bool is_console)
 		state.queues[i] = (struct virtio_queue_state){ RING_GPA, RING_GPA + 0x1000, RING_GPA + 0x2000, 8, 0, 0,
 			0, 1, 0 };
 	change((uint8_t *)&state, sizeof state, data, size);
-	if (virtio_state_restore(device, &state, &err) < 0)
-		return;
-	virtio_state_restored(device);
-	for (unsigned i = 0; i < device->n_queues; i++)
-		if (virtio_queue_live(device, i))
-			device->ops->serve(device, i);
+	if (virtio_state_restore(device, &state, &err) == 0) {
+		virtio_state_restored(device);
+		for (unsigned i = 0; i < device->n_queues; i++)
+			if (virtio_queue_live(device, i))
+				device->ops->serve(device, i);
+	}
+	if (device == &disk.device)
+		virtio_block_release(&disk);
+	pthread_mutex_destroy(&device->lock);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t which = size ? data[0] : 0;
 
-	if (!memory.map)
-		if (vm_memory_map(&memory, GUEST_BYTES, NULL) < 0)
+	if (!memory.map) {
+		int fd = memfd_create("disk", MFD_CLOEXEC);
+
+		if (vm_memory_map(&memory, GUEST_BYTES, NULL) < 0 || fd < 0 || ftruncate(fd, 1 << 16) < 0)
 			abort();
+		(void)snprintf(disk_path, sizeof disk_path, "/proc/self/fd/%d", fd); /* fits */
+	}
 	data += size > 0;
 	size -= size > 0;
-	switch (which % 4) {
+	switch (which % (2 + N_MAKERS)) {
 	case 0:
 		fuzz_stream(data, size);
 		break;
@@ -200,7 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_file(data, size);
 		break;
 	default:
-		fuzz_device(data, size, which % 4 == 2);
+		fuzz_device(data, size, makers[which % (2 + N_MAKERS) - 2]());
 	}
 	return 0;
 }
