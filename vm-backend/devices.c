@@ -18,11 +18,12 @@
 #include <linux/virtio_mmio.h>
 
 /* Gives a device its window, interrupt and notifications. Its queues already have their event descriptors. */
-static int devices_plug(struct machine *machine, struct virtio_device *device, struct error *err)
+static int devices_plug(struct machine *machine, struct virtio_device *device, const char *name, struct error *err)
 {
 	struct devices *devices = &machine->devices;
 	size_t n = devices->n_windows;
 	struct device_window *window = &devices->windows[n];
+	struct device_counters *counters = &machine->counters->devices[n];
 	int r;
 
 	*window = (struct device_window){ device, ARCH_DEVICE_BASE + n * VIRTIO_WINDOW_BYTES,
@@ -38,6 +39,11 @@ static int devices_plug(struct machine *machine, struct virtio_device *device, s
 		if (r < 0)
 			return r;
 	}
+	(void)snprintf(counters->name, sizeof counters->name, "%s", name); /* fits */
+	counters->n_queues = device->n_queues;
+	for (unsigned q = 0; q < device->n_queues; q++)
+		device->queues[q].counters = &counters->queues[q];
+	machine->counters->n_devices = (uint32_t)n + 1;
 	bus_add(&machine->mmio, &(struct bus_range){ window->base, VIRTIO_WINDOW_BYTES, virtio_mmio_access, device });
 	devices->n_windows++;
 	return 0;
@@ -60,7 +66,7 @@ static int make_disks(struct machine *machine, struct error *err)
 		if (r >= 0)
 			r = virtio_device_attach(&block->device, &devices->disk_loops[i], err);
 		if (r >= 0)
-			r = devices_plug(machine, &block->device, err);
+			r = devices_plug(machine, &block->device, name, err);
 		if (r < 0)
 			return r;
 	}
@@ -74,7 +80,7 @@ static int make_console(struct machine *machine, struct error *err)
 
 	virtio_console_init(console, &machine->memory, machine->config->agent_fd, machine->config->log_fd);
 	r = virtio_console_attach(console, &machine->loop, err);
-	return r < 0 ? r : devices_plug(machine, &console->device, err);
+	return r < 0 ? r : devices_plug(machine, &console->device, "console", err);
 }
 
 static int make_rng(struct machine *machine, struct error *err)
@@ -84,7 +90,7 @@ static int make_rng(struct machine *machine, struct error *err)
 
 	virtio_rng_init(rng, &machine->memory);
 	r = virtio_device_attach(&rng->device, &machine->loop, err);
-	return r < 0 ? r : devices_plug(machine, &rng->device, err);
+	return r < 0 ? r : devices_plug(machine, &rng->device, "rng", err);
 }
 
 static int make_fs(struct machine *machine, struct error *err)
@@ -98,7 +104,7 @@ static int make_fs(struct machine *machine, struct error *err)
 	r = io_loop_init(&devices->fs_loop, err);
 	if (r >= 0)
 		r = virtio_device_attach(&devices->fs.device, &devices->fs_loop, err);
-	return r < 0 ? r : devices_plug(machine, &devices->fs.device, err);
+	return r < 0 ? r : devices_plug(machine, &devices->fs.device, "shares", err);
 }
 
 static int make_balloon(struct machine *machine, struct error *err)
@@ -107,8 +113,9 @@ static int make_balloon(struct machine *machine, struct error *err)
 	int r;
 
 	virtio_balloon_init(balloon, &machine->memory);
+	balloon->returned_bytes = &machine->counters->returned_bytes;
 	r = virtio_device_attach(&balloon->device, &machine->loop, err);
-	return r < 0 ? r : devices_plug(machine, &balloon->device, err);
+	return r < 0 ? r : devices_plug(machine, &balloon->device, "balloon", err);
 }
 
 static int make_net(struct machine *machine, struct error *err)
@@ -122,7 +129,7 @@ static int make_net(struct machine *machine, struct error *err)
 	r = io_loop_init(&devices->net_loop, err);
 	if (r >= 0)
 		r = virtio_net_attach(&devices->net, &devices->net_loop, err);
-	return r < 0 ? r : devices_plug(machine, &devices->net.device, err);
+	return r < 0 ? r : devices_plug(machine, &devices->net.device, "network", err);
 }
 
 int devices_init(struct machine *machine, struct error *err)
@@ -137,6 +144,8 @@ int devices_init(struct machine *machine, struct error *err)
 	};
 
 	_Static_assert(DEVICES_MAX <= (int)ARCH_MAX_DEVICES, "an interrupt for each device");
+	_Static_assert(DEVICES_MAX <= (int)COUNTED_DEVICES && (int)VIRTIO_MAX_QUEUES <= (int)COUNTED_QUEUES &&
+			(int)VM_MAX_VCPUS <= (int)COUNTED_VCPUS, "a counter for each");
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		int r = table[i](machine, err);
 

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #include "runtime/base/error.h"
+#include "runtime/model/machine_stats.h"
+#include "vm-backend/counters.h"
 
 /*
  * An engine runs a virtual machine as one child process. The machine has: RAM, vCPUs, a kernel with initramfs and
@@ -62,6 +64,8 @@ struct vm_config {
 	/* RAM is left here by save, a file of memory_bytes bytes; NULL: RAM is part of the state */
 	const char *ram_path;
 	const struct vm_restore *restore; /* NULL: it boots */
+	/* shared memory, zeroed, for the engine that counts (counters.h); NULL: nobody wants to know */
+	struct vm_counters *counters;
 	const char *work_dir;   /* an empty folder for sockets and such, if the engine needs one */
 };
 
@@ -85,6 +89,11 @@ struct vm_engine {
 	 * shows to the guest. Owned by the caller; NULL, and err, when there is no such engine here.
 	 */
 	char *(*identity)(struct error *err);
+	/*
+	 * What there is to know of the machine (measure.h), beside what the host knows of any process; names in
+	 * not_counted what it cannot tell. stopped: the process is (SIGSTOP), and answers nothing. NULL: nothing.
+	 */
+	void (*measure)(const struct vm_config *config, int proc_fd, bool stopped, struct machine_stats *ret);
 	/* What the process needs beside the guest's RAM, for the memory limit around it; 0: a moderate default. */
 	uint64_t overhead_bytes;
 	/* The engine cannot see when the kernel is entered: that milestone comes from the guest's own clock. */

@@ -35,6 +35,7 @@
 #include "vm-backend/boot.h"
 #include "vm-backend/jail.h"
 #include "vm-backend/machine.h"
+#include "vm-backend/measure.h"
 #include "vm-backend/snapshot.h"
 #include "vm-backend/threads.h"
 
@@ -198,6 +199,8 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 	int r = become_vmm(config, parent, err);
 
 	machine->config = config;
+	machine->counters = config->counters ? config->counters : xcalloc(1, sizeof *machine->counters);
+	machine->counters->n_vcpus = config->vcpus;
 	if (r >= 0)
 		r = jail_close_fds(keep, ARRAY_LEN(keep), err);
 	if (r >= 0)
@@ -331,4 +334,5 @@ const struct vm_engine engine_kvm = {
 	.save = snapshot_save,
 	.resume = snapshot_resume,
 	.identity = kvm_identity,
+	.measure = kvm_measure,
 };

@@ -31,6 +31,7 @@
 #include "vm-backend/boot.h"
 #include "vm-backend/engine.h"
 #include "vm-backend/kernel/kernel.h"
+#include "vm-backend/measure.h"
 #include "vm-backend/qemu_jail.h"
 #include "vm-backend/qemu_shares.h"
 #include "vm-backend/qemu_state.h"
@@ -222,7 +223,7 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	char **argv = NULL;
 
 	add(&argv, PROGRAM, NULL);
-	add(&argv, "-name", xasprintf("bivalve-%s,debug-threads=off", config->name ? config->name : "guest"));
+	add(&argv, "-name", xasprintf("bivalve-%s,debug-threads=on", config->name ? config->name : "guest"));
 	add(&argv, "-M", xasprintf("microvm,acpi=%s,pit=on,pic=on,rtc=on,x-option-roms=off,memory-backend=ram",
 			acpi ? "on" : "off"));
 	add(&argv, "-object", describe_ram(config));
@@ -365,6 +366,7 @@ const struct vm_engine engine_qemu = {
 	.save = qemu_state_save,
 	.resume = qemu_state_resume,
 	.identity = qemu_state_identity,
+	.measure = qemu_measure,
 	.overhead_bytes = 384 << 20,
 	.entry_unseen = true,
 };

@@ -21,6 +21,7 @@ struct machine {
 	struct bus mmio, ports;
 	struct legacy legacy;           /* what the architecture has besides virtio */
 	struct devices devices;
+	struct vm_counters *counters;   /* never NULL */
 	struct arch_entry entry;        /* where the first vCPU starts */
 	struct vcpu vcpus[VM_MAX_VCPUS];
 	struct arch_msr_list *msrs;     /* what saving reads */

@@ -59,28 +59,45 @@ static int next(struct qmp *q, struct json **ret, struct error *err)
 	return r;
 }
 
-int qmp_execute(struct qmp *q, const char *command, int fd, struct error *err)
+/* Sends a command under a number of its own: what is still to come of one that was given up has another. */
+static int send_command(struct qmp *q, const char *command, int fd, uint64_t id, struct error *err)
 {
-	_cleanup_free_ char *line = xasprintf("%s\n", command);
+	_cleanup_free_ char *line = xasprintf("{\"id\":%llu,%s\n", (unsigned long long)id, command + 1);
 	int r = fd >= 0 ? fd_send(q->fd, line, strlen(line), &fd, 1) : fd_write_full(q->fd, line, strlen(line));
 
-	if (r < 0)
-		return error_set(err, -r, "qemu: takes no command: %s", strerror(-r));
-	for (;;) {
+	return r < 0 ? error_set(err, -r, "qemu: takes no command: %s", strerror(-r)) : 0;
+}
+
+int qmp_query(struct qmp *q, const char *command, int fd, struct json **ret, struct error *err)
+{
+	uint64_t id = clock_now_ns() & INT64_MAX;
+	int r = send_command(q, command, fd, id, err);
+
+	while (r == 0) {
 		_cleanup_json_ struct json *answer = NULL;
 		const struct json *error;
 		const char *why;
+		uint64_t of;
 
 		r = next(q, &answer, err);
-		if (r < 0)
-			return r;
+		if (r < 0 || !json_get(answer, "id") || !json_uint(json_get(answer, "id"), &of) || of != id)
+			continue;
 		error = json_get(answer, "error");
 		why = json_string(error, "desc");
 		if (error)
 			return error_set(err, EIO, "qemu: %.200s", why ? why : "an error without a word");
-		if (json_get(answer, "return"))
+		if (json_get(answer, "return")) {
+			if (ret)
+				*ret = steal_ptr(answer);
 			return 0;
+		}
 	}
+	return r;
+}
+
+int qmp_execute(struct qmp *q, const char *command, int fd, struct error *err)
+{
+	return qmp_query(q, command, fd, NULL, err);
 }
 
 int qmp_open(struct qmp *q, int fd, uint64_t timeout_ns, struct error *err)

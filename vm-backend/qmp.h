@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "runtime/base/strbuf.h"
 
 /*
@@ -23,6 +24,8 @@ void qmp_close(struct qmp *q);
 
 /* Executes a command, written as JSON ({"execute": …}), with a descriptor if fd >= 0. Its error is ours. */
 int qmp_execute(struct qmp *q, const char *command, int fd, struct error *err);
+/* The same; *ret (the caller's; untouched on failure) is the whole answer, whose "return" is what was asked for. */
+int qmp_query(struct qmp *q, const char *command, int fd, struct json **ret, struct error *err);
 /*
  * Waits for the migration to be over, by QEMU's own events (capability "events"). -EIO: it failed.
  */

@@ -38,7 +38,8 @@ int vcpus_init(struct machine *machine, struct error *err)
 		struct vcpu *vcpu = &machine->vcpus[i];
 		int r;
 
-		*vcpu = (struct vcpu){ .machine = machine, .index = i, .fd = -1 };
+		*vcpu = (struct vcpu){ .machine = machine, .index = i, .fd = -1,
+			.counters = &machine->counters->vcpus[i] };
 		r = vcpu_init(vcpu, (size_t)run_bytes, err);
 		if (r < 0)
 			return r;
@@ -132,20 +133,29 @@ void vcpus_resume(struct machine *machine)
 		thread_wait_while(&machine->parked, now, 0);
 }
 
+static void count_exit(struct vcpu *vcpu, uint32_t reason)
+{
+	counter_add(&vcpu->counters->exits[reason < COUNTED_EXITS ? reason : COUNTED_EXITS - 1], 1);
+}
+
 static void vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	struct machine *machine = vcpu->machine;
 
+	vcpu->counters->thread = (uint64_t)vcpu->thread.id;
 	if (vcpu->index == 0 && !machine->config->restore)
 		(void)backend_event_milestone(machine->config->event_fd, "kernel-entered"); /* only a report */
-	for (bool go_on = true; go_on; vcpu->exits++) {
-		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
+	for (bool go_on = true; go_on;) {
+		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
+			count_exit(vcpu, vcpu->run->exit_reason);
 			go_on = vcpu_exit(vcpu);
-		else if (errno == EINTR)
+		} else if (errno == EINTR) {
+			count_exit(vcpu, KVM_EXIT_INTR);
 			vcpu_park(vcpu);
-		else if (errno != EAGAIN) /* EAGAIN: it was just started by another */
+		} else if (errno != EAGAIN) { /* EAGAIN: it was just started by another */
 			go_on = vcpu_fail(vcpu, errno);
+		}
 	}
 }
 

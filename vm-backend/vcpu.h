@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "vm-backend/counters.h"
 #include "vm-backend/threads.h"
 
 struct machine;
@@ -17,7 +18,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	struct thread thread;
-	uint64_t exits;         /* times the guest came out to us */
+	struct vcpu_counters *counters;
 };
 
 /* Creates all vCPUs of the machine; the first stands at the kernel's entry, the others wait to be started by it. */

@@ -56,7 +56,7 @@
 
 enum {
 	MIN_MEMORY_BYTES = 64 << 20,
-	MAX_VMM_JSON = 4096,
+	MAX_USAGE = 1 << 20,
 	END_MS = 5000,           /* for a killed process to be gone */
 };
 
@@ -578,18 +578,16 @@ static int vm_start(struct instance *in, struct error *err)
 
 static void vm_account(const struct instance *in, struct report *report)
 {
-	_cleanup_free_ char *path = xasprintf("%s/vmm.json", in->dir);
+	_cleanup_free_ char *path = xasprintf("%s/" VM_MONITOR_USAGE, in->dir);
 	_cleanup_json_ struct json *j = NULL;
-	const struct json *cpu, *rss;
+	struct machine_usage usage = { 0 };
 
-	if (json_parse_file(AT_FDCWD, path, MAX_VMM_JSON, &j, NULL) < 0)
+	if (json_parse_file(AT_FDCWD, path, MAX_USAGE, &j, NULL) < 0 ||
+			record_read(j, &machine_usage_type, &usage, NULL) < 0)
 		return; /* the monitor was killed: not known */
-	cpu = json_get(j, "cpu_us");
-	rss = json_get(j, "peak_rss_bytes");
-	if (cpu && cpu->type == JSON_INT)
-		report->vmm_cpu_us = (uint64_t)cpu->integer;
-	if (rss && rss->type == JSON_INT)
-		report->vmm_peak_rss_bytes = (uint64_t)rss->integer;
+	report->vmm_cpu_us = usage.cpu_us;
+	report->vmm_peak_rss_bytes = usage.peak_rss_bytes;
+	report->machine = usage.machine; /* the report's now */
 }
 
 /* Kills a process and waits until it is gone; reaps it if it is ours. */
@@ -645,6 +643,7 @@ const struct backend vm_backend = {
 	.resume = vm_resume,
 	.update = vm_update,
 	.stats = vm_stats,
+	.machine = vm_machine,
 	.processes = vm_processes,
 	.save = vm_save,
 };

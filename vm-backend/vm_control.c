@@ -172,12 +172,12 @@ static void do_save(struct control_server *s, struct control_client *c, const st
 		answer(c, CONTROL_OK, 0, 0, NULL, 0);
 }
 
-static void do_state(struct control_server *s, struct control_client *c, const struct control_message *m,
+static void do_measure(struct control_server *s, struct control_client *c, const struct control_message *m,
 		const char *text, size_t len, int fds[3])
 {
-	_cleanup_free_ char *state = s->ops->state(s->owner);
+	_cleanup_free_ char *figures = s->ops->measure(s->owner);
 
-	answer(c, CONTROL_OK, 0, 0, state, strlen(state));
+	answer(c, CONTROL_OK, 0, 0, figures, strlen(figures));
 }
 
 static void do_ask(struct control_server *s, struct control_client *c, const struct control_message *m,
@@ -205,7 +205,7 @@ static void do_ask(struct control_server *s, struct control_client *c, const str
 /* The client's first message. A new kind: a row here, in enum control_kind and in its comment. */
 static void (*const first[CONTROL_KIND_COUNT])(struct control_server *, struct control_client *,
 		const struct control_message *, const char *text, size_t len, int fds[3]) = {
-	[CONTROL_STATE] = do_state,
+	[CONTROL_MACHINE] = do_measure,
 	[CONTROL_PAUSE] = do_pause,
 	[CONTROL_RESUME] = do_pause,
 	[CONTROL_PROCESSES] = do_ask,

@@ -11,14 +11,14 @@
  * The control socket, <dir>/control: how other processes of the instance's owner speak to its monitor. SOCK_SEQPACKET;
  * each message is a struct control_message and text. A connection asks one thing:
  *
- *      question: PAUSE RESUME STATE                       answer: OK, perhaps with text, or ERROR
+ *      question: PAUSE RESUME MACHINE                     answer: OK, perhaps with text, or ERROR
  *                SAVE with a file                                 the same, once it is saved (150 s)
  *                PROCESSES STATS UPDATE KILL_ALL                  the same, once the guest has answered (10 s)
  *                EXEC with three descriptors or one slave         STARTED, then EXIT; or ERROR
  *      then, of EXEC:  SIGNAL RESIZE                              none; the connection's end kills the process
  */
 enum control_kind {
-	CONTROL_STATE = 1, CONTROL_PAUSE, CONTROL_RESUME, CONTROL_PROCESSES, CONTROL_STATS, CONTROL_UPDATE,
+	CONTROL_MACHINE = 1, CONTROL_PAUSE, CONTROL_RESUME, CONTROL_PROCESSES, CONTROL_STATS, CONTROL_UPDATE,
 	CONTROL_KILL_ALL, CONTROL_SAVE, CONTROL_EXEC, CONTROL_SIGNAL, CONTROL_RESIZE,
 	CONTROL_OK, CONTROL_ERROR, CONTROL_STARTED, CONTROL_EXIT, CONTROL_KIND_COUNT,
 };
@@ -37,7 +37,7 @@ struct control_message {
 struct control_ops { /* what only the monitor can do */
 	int (*pause)(void *owner, bool on, struct error *err);
 	int (*save)(void *owner, int fd, struct error *err);
-	char *(*state)(void *owner); /* as JSON; the caller frees it */
+	char *(*measure)(void *owner); /* struct machine_stats as JSON; the caller frees it */
 	/* 0: the guest can be spoken to now; else why not. */
 	int (*check)(void *owner, struct error *err);
 };

@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -48,6 +49,7 @@
 #include "runtime/model/backend.h"
 #include "runtime/model/usernet.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/measure.h"
 #include "vm-backend/saved.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_children.h"
@@ -79,6 +81,7 @@ struct monitor {
 	int dir_fd;              /* the instance's folder, by which it is reached from any root */
 	int ready_fd;            /* to the maker, until it has released us; -1 */
 	pid_t machine;
+	int machine_proc;        /* its folder in /proc, which is not there in the workload's view; -1: not known */
 	int saving[2];           /* the machine's control socket, ours and its own until it has it */
 	struct vm_machine described; /* what the plan makes of it; lives as long as the process */
 	uint64_t spawned_ns, deadline_ns; /* deadline 0: none */
@@ -387,28 +390,37 @@ static void power_off(struct monitor *m)
 		(void)poll(&machine, 1, OFF_MS); /* then it is killed, whatever it does */
 }
 
-/* Ends the machine and takes its usage. */
+/* Figures for the report, no more. */
+static void keep_usage(const struct monitor *m, const struct machine_usage *usage)
+{
+	struct json_writer *w = json_writer_new(true);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	record_write(w, NULL, &machine_usage_type, usage, false);
+	text = json_writer_finish(w, &len);
+	(void)file_write_atomic(m->dir_fd, VM_MONITOR_USAGE, text, len, 0600, NULL); /* without it they are unknown */
+}
+
+/* Ends the machine and takes its usage: what its threads used is known only as long as it runs. */
 static void end_machine(struct monitor *m)
 {
+	struct machine_usage all = { 0 };
 	struct rusage usage = { 0 };
-	_cleanup_free_ char *text = NULL;
-	struct json_writer *w;
-	size_t len;
 
 	if (m->machine <= 0)
 		return;
+	vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns || m->machine_fd < 0,
+			&all.machine);
 	(void)kill(m->machine, SIGKILL); /* our child and not yet reaped: the pid is its own */
 	while (wait4(m->machine, NULL, 0, &usage) < 0 && errno == EINTR)
 		;
 	m->machine = 0;
-	w = json_writer_new(true);
-	json_begin_object(w, NULL);
-	json_put_uint(w, "cpu_us", (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
-	json_put_uint(w, "peak_rss_bytes", (uint64_t)usage.ru_maxrss * 1024);
-	json_end(w);
-	text = json_writer_finish(w, &len);
-	(void)file_write_atomic(m->dir_fd, "vmm.json", text, len, 0600, NULL); /* figures for the report, no more */
+	all.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+	all.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	keep_usage(m, &all);
+	record_release(&machine_usage_type, &all);
 }
 
 /* ---- what the control socket asks of us ---- */
@@ -450,19 +462,16 @@ static const char *stage_of(const struct monitor *m)
 			: m->agent.started ? "setting-up" : m->agent.ready ? "ready" : "booting";
 }
 
-static char *describe_state(void *owner)
+static char *measure(void *owner)
 {
-	const struct monitor *m = owner;
+	struct monitor *m = owner;
 	struct json_writer *w = json_writer_new(true);
-	size_t len;
+	struct machine_stats stats;
 
-	json_begin_object(w, NULL);
-	json_put_string(w, "stage", stage_of(m));
-	json_put_bool(w, "paused", m->paused_ns != 0);
-	json_put_uint(w, "age_ms", (clock_now_ns() - m->spawned_ns) / 1000000);
-	json_put_uint(w, "channel_pending", agent_channel_pending(&m->agent.channel));
-	json_end(w);
-	return json_writer_finish(w, &len);
+	vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns != 0, &stats);
+	record_write(w, NULL, &machine_stats_type, &stats, true);
+	record_release(&machine_stats_type, &stats);
+	return json_writer_finish(w, NULL);
 }
 
 static int check_guest(void *owner, struct error *err)
@@ -484,7 +493,7 @@ static int save(void *owner, int fd, struct error *err)
 	return saved_write(fd, m->start->plan, &m->described.config, m->start->engine, &m->agent, err);
 }
 
-static const struct control_ops control_ops = { set_paused, save, describe_state, check_guest };
+static const struct control_ops control_ops = { set_paused, save, measure, check_guest };
 
 /* ---- the loop ---- */
 
@@ -586,6 +595,22 @@ static int connect_network(const struct monitor *m, struct vm_config *config, st
 	return config->has_network ? usernet_connect(m->start->plan, &config->network_fd, err) : 0;
 }
 
+/* Where the engine's process counts for us; without it there is less to report. */
+static struct vm_counters *share_counters(void)
+{
+	void *map = mmap(NULL, sizeof(struct vm_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static int open_proc(pid_t pid)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof path, "/proc/%d", (int)pid); /* fits */
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Makes channel and log and starts the machine. */
 static int spawn_machine(struct monitor *m, struct error *err)
 {
@@ -613,11 +638,14 @@ static int spawn_machine(struct monitor *m, struct error *err)
 	config->event_fd = start->event_fd;
 	config->work_dir = start->dir;
 	config->control = m->saving;
+	config->counters = share_counters();
 	config->restore = start->restore.state_bytes ? &start->restore : NULL;
 	for (size_t i = 0; i < config->n_disks; i++)
 		m->writable |= !config->disks[i].read_only;
 	m->spawned_ns = clock_now_ns();
 	r = start->engine->spawn(config, &m->machine, &m->machine_fd, err);
+	if (r == 0)
+		m->machine_proc = open_proc(m->machine);
 	(void)close(agent[1]); /* the machine has its own, like the next two */
 	(void)close(m->saving[1]);
 	(void)close(log[1]);
@@ -650,8 +678,8 @@ static void leave_parent(const struct vm_monitor_start *start)
 
 void vm_monitor_run(const struct vm_monitor_start *start)
 {
-	struct monitor m = { .start = start, .machine_fd = -1, .start_fd = start->start_fd, .log.fd = -1,
-		.ready_fd = start->ready_fd, .deadline_ns = clock_now_ns() + BOOT_NS };
+	struct monitor m = { .start = start, .machine_fd = -1, .machine_proc = -1, .start_fd = start->start_fd,
+		.log.fd = -1, .ready_fd = start->ready_fd, .deadline_ns = clock_now_ns() + BOOT_NS };
 	struct error err = { 0 };
 
 	leave_parent(start);

@@ -47,6 +47,9 @@ struct vm_monitor_ready {
 /* In the folder of a detached instance: why it failed, one line. */
 #define VM_MONITOR_ERROR "error"
 
+/* In the folder, once the machine has ended: struct machine_usage. */
+#define VM_MONITOR_USAGE "vmm.json"
+
 /* Runs in the forked child, all signals blocked. */
 void vm_monitor_run(const struct vm_monitor_start *start) __attribute__((noreturn));
 

@@ -222,12 +222,17 @@ int vm_stats(const struct instance *in, struct stats *ret_inside, struct stats *
 	struct stats inside = { 0 };
 	int r = ask_record(in, CONTROL_STATS, &stats_type, &inside, err);
 
-	if (r < 0 && r != -EBUSY) /* a paused guest counts nothing, and the machine is still there */
-		return r;
 	*ret_outside = (struct stats){ 0 };
 	measure_outside(in, ret_outside);
+	if (r < 0 && r != -EBUSY) /* a paused guest counts nothing, and the machine is still there */
+		return r;
 	*ret_inside = inside;
 	return 0;
+}
+
+int vm_machine(const struct instance *in, struct machine_stats *ret, struct error *err)
+{
+	return ask_record(in, CONTROL_MACHINE, &machine_stats_type, ret, err);
 }
 
 static int check_update(const struct plan *plan, const struct plan_resources *res, struct error *err)

@@ -14,6 +14,7 @@ int vm_save(const struct instance *in, int fd, struct error *err);
 int vm_resume(const struct instance *in, struct error *err);
 int vm_update(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
 		struct error *err);
+int vm_machine(const struct instance *in, struct machine_stats *ret, struct error *err);
 int vm_stats(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err);
 int vm_processes(const struct instance *in, struct backend_process **ret, size_t *ret_n, struct error *err);
 

@@ -95,8 +95,31 @@ static void put_stats(struct json_writer *w, const struct stats *s)
 	json_end(w);
 }
 
-static int print_event(const char *type, const struct verb_target *t, const struct stats *inside,
-		const struct stats *outside, struct error *err)
+/* What there is to print; members that are NULL are not known. */
+struct figures {
+	const struct stats *inside, *outside;
+	const struct machine_stats *machine;
+	const char *unknown;     /* why there is no inside */
+};
+
+static void put_figures(struct json_writer *w, const struct figures *f)
+{
+	json_begin_object(w, "data");
+	if (f->inside)
+		put_stats(w, f->inside);
+	else
+		json_put_string(w, "unknown", f->unknown);
+	if (f->outside) {
+		json_begin_object(w, "host");
+		put_stats(w, f->outside);
+		if (f->machine)
+			record_write(w, "machine", &machine_stats_type, f->machine, true);
+		json_end(w);
+	}
+	json_end(w);
+}
+
+static int print_event(const char *type, const struct verb_target *t, const struct figures *figures, struct error *err)
 {
 	struct json_writer *w = json_writer_new(true);
 	_cleanup_free_ char *text = NULL;
@@ -104,16 +127,8 @@ static int print_event(const char *type, const struct verb_target *t, const stru
 	json_begin_object(w, NULL);
 	json_put_string(w, "type", type);
 	json_put_string(w, "id", t->in.id);
-	if (inside) {
-		json_begin_object(w, "data");
-		put_stats(w, inside);
-		if (!strcmp(t->in.backend, "vm")) {
-			json_begin_object(w, "host");
-			put_stats(w, outside);
-			json_end(w);
-		}
-		json_end(w);
-	}
+	if (figures)
+		put_figures(w, figures);
 	json_end(w);
 	text = json_writer_finish(w, NULL);
 	puts(text);
@@ -127,20 +142,34 @@ struct looking {
 	bool first;
 };
 
-/* Measures; prints an OOM that was not told yet, and the figures if asked. */
+/*
+ * Measures; prints an OOM that was not told yet, and the figures if asked. A guest that gives none, or none that make
+ * sense, hides nothing of what the host sees.
+ */
 static int look(struct looking *l, bool print, struct error *err)
 {
+	const struct backend *backend = l->t->backend;
 	struct stats inside = { 0 }, outside = { 0 };
-	int r = l->t->backend->stats(&l->t->in, &inside, &outside, err);
+	struct machine_stats machine = { 0 };
+	int r = backend->stats(&l->t->in, &inside, &outside, err);
+	bool vm = backend->machine, known = r == 0, there = known || (vm && r != -ESRCH);
+	bool seen = vm && there && print && backend->machine(&l->t->in, &machine, NULL) == 0;
+	const struct figures figures = { known ? &inside : NULL, vm ? &outside : NULL, seen ? &machine : NULL,
+		err->message };
 
-	if (r == 0 && !l->first && inside.oom_kills > l->oom_kills)
-		r = print_event("oom", l->t, NULL, NULL, err);
+	if (there && (seen || !print))
+		r = 0; /* what the host sees is enough to go on with */
+	if (known && !l->first && inside.oom_kills > l->oom_kills)
+		r = print_event("oom", l->t, NULL, err);
 	if (r == 0 && print)
-		r = print_event("stats", l->t, &inside, &outside, err);
-	l->oom_kills = inside.oom_kills;
-	l->first = false;
+		r = print_event("stats", l->t, &figures, err);
+	if (known) {
+		l->oom_kills = inside.oom_kills;
+		l->first = false;
+	}
 	record_release(&stats_type, &inside);
 	record_release(&stats_type, &outside);
+	record_release(&machine_stats_type, &machine);
 	return r;
 }
 

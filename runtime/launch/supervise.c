@@ -229,6 +229,7 @@ static void check_cpu(struct watch *w)
 	w->cpu_check_ns = now + CPU_CHECK_MAX_NS;
 	if (!w->began || w->backend->stats(&w->in, &inside, &outside, NULL) < 0) {
 		w->cpu_check_ns = now + CPU_CHECK_MIN_NS;
+		record_release(&stats_type, &outside);
 		return;
 	}
 	if (inside.cpu_us >= limit)

@@ -95,8 +95,13 @@ struct backend {
 	/* Binds the new limits: resources holds all of them, the unchanged ones too. On failure the old ones hold. */
 	int (*update)(const struct instance *in, const struct plan *plan, const struct plan_resources *resources,
 			struct error *err);
-	/* inside: as the workload's own kernel counts. outside: what the host pays (VM; else zero). */
+	/*
+	 * inside: as the workload's own kernel counts. outside: what the host pays (VM; else zero); also when the
+	 * inside cannot be known. Both are the caller's.
+	 */
 	int (*stats)(const struct instance *in, struct stats *ret_inside, struct stats *ret_outside, struct error *err);
+	/* A VM's machine as the host and the engine see it; the guest is not asked. */
+	int (*machine)(const struct instance *in, struct machine_stats *ret, struct error *err);
 	/* Writes the instance's whole state to a file, empty and open for both; the workload goes on afterwards. */
 	int (*save)(const struct instance *in, int fd, struct error *err);
 	int (*processes)(const struct instance *in, struct backend_process **ret, size_t *ret_n, struct error *err);

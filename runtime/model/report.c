@@ -72,6 +72,7 @@ static const struct field report_fields[] = {
 	{ ROW(report, not_bound, FIELD_STRINGS) },
 	{ ROW(report, vmm_cpu_us, FIELD_UINT) },
 	{ ROW(report, vmm_peak_rss_bytes, FIELD_UINT) },
+	{ ROW(report, machine, FIELD_RECORD), .record = &machine_stats_type },
 	{ ROW(report, audited, FIELD_BOOL) },
 	{ ROW(report, denied, FIELD_RECORDS), .record = &denied_type,
 		.count_offset = offsetof(struct report, n_denied) },

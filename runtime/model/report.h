@@ -3,6 +3,7 @@
 #define BIVALVE_MODEL_REPORT_H
 
 #include "runtime/base/record.h"
+#include "runtime/model/machine_stats.h"
 
 /* What happened in one run; the same for both shells. Times are microseconds, sizes bytes. */
 enum report_status { REPORT_EXITED, REPORT_SIGNALED, REPORT_OOM, REPORT_TIMEOUT, REPORT_LIMIT, REPORT_ERROR };
@@ -55,6 +56,7 @@ struct report {
 	uint64_t switches, preemptions;            /* context switches, voluntary and not */
 	char **not_bound;          /* limits that this host cannot bind and --best-effort let go */
 	uint64_t vmm_cpu_us, vmm_peak_rss_bytes;   /* VM only: the VMM as the host counts it, guest RAM included */
+	struct machine_stats machine; /* VM only: as the host and the engine count */
 	bool audited;              /* somebody watched: denied is all there was */
 	struct report_denied *denied;
 	size_t n_denied;

@@ -25,7 +25,8 @@ teardown_file() {
 	[ "$status" -eq 0 ]
 	jq -e --arg id "$ID" '.type == "stats" and .id == $id and .data.cpu.usage.total > 0 and .data.memory.usage.usage > 0
 		and .data.pids.current >= 1 and (.data.blkio | has("ioServiceBytesRecursive"))' <<< "$output"
-	! is_vm || jq -e '.data.host.cpu.usage.total > 0' <<< "$output"
+	! is_vm || jq -e '.data.host.cpu.usage.total > 0 and .data.host.machine.vcpus[0].cpu_us > 0
+		and .data.host.machine.dirty_bytes > 0' <<< "$output"
 	[ "$(oci stats "$ID" | jq -r .type)" = stats ]
 	fails "interval" oci events --interval 5 "$ID"
 	oci_exec events --interval 100ms "$ID" > "$BATS_TEST_TMPDIR/lines" 2>&1 3>&- &

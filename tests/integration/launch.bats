@@ -233,3 +233,19 @@ is_running() {
 	[ "$(jq -r '[.milestones[].name] | join(" ")' "$BATS_TEST_TMPDIR/r.json" | grep -c 'spawn.*isolated.*exec.*exit')" -eq 1 ]
 	! is_vm || [ "$(jq -r .engine "$BATS_TEST_TMPDIR/r.json")" != null ]
 }
+
+# What each engine can tell; what it cannot it names.
+@test "the report has the machine as the host sees it" {
+	is_vm || skip "the container has no machine"
+	launch --report "$BATS_TEST_TMPDIR/r.json" busybox dd if=/dev/urandom of=/tmp/x bs=1M count=8
+	jq -e '.machine | (.vcpus | length) >= 1 and .vcpus[0].cpu_us > 1000 and .dirty_bytes > 8388608' "$BATS_TEST_TMPDIR/r.json"
+	if [ "$(jq -r .engine "$BATS_TEST_TMPDIR/r.json")" = kvm ]; then
+		jq -e '.machine | .not_counted == [] and ([.vcpus[0].exits[] | select(.reason == "mmio")][0].count > 0)
+			and ([.queues[].device] | unique | contains(["vda", "console", "rng"]))
+			and ([.queues[] | select(.device == "vda")][0] | .requests > 0 and .descriptors > .requests
+				and .written_bytes > 100000 and .interrupts > 0 and .notifications > 0)' "$BATS_TEST_TMPDIR/r.json"
+	else
+		jq -e '.machine | .not_counted == ["exits", "queues", "returned_bytes"] and .disks[0].device == "vda"
+			and .disks[0].reads > 0 and .disks[0].read_bytes > 100000' "$BATS_TEST_TMPDIR/r.json"
+	fi
+}

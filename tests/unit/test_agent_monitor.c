@@ -475,6 +475,7 @@ static void test_control(void)
 	const struct plan_process process = { .argv = argv };
 	struct backend_process *list = NULL;
 	struct backend_exec_result made;
+	struct machine_stats machine = { 0 };
 	struct stats inside, outside;
 	struct error err = { 0 };
 	char text[16] = "";
@@ -488,6 +489,9 @@ static void test_control(void)
 	idle = control_connect(&in, &err);
 	ok(idle >= 0, "a client that says nothing is no hindrance (%s)", err.message);
 	ok(vm_stats(&in, &inside, &outside, &err) == -EINVAL, "nonsense fails its question: %s", err.message);
+	ok(vm_machine(&in, &machine, &err) == 0 && machine.dirty_bytes > 0 && !machine.n_queues,
+			"what the host sees of the machine is known all the same (%s)", err.message);
+	record_release(&machine_stats_type, &machine);
 	ok(vm_processes(&in, &list, &n, &err) == -EPROTO, "so does an endless answer: %s", err.message);
 	ok(vm_processes(&in, &list, &n, &err) == 0 && n == 0, "the next one is answered (%s)", err.message);
 	backend_processes_free(list, n);

@@ -100,10 +100,14 @@ static void test_balloon(void)
 {
 	static struct virtio_balloon balloon;
 	struct virtio_device *d = &balloon.device;
+	struct queue_counters counters = { 0 };
 	const uint64_t page = 4096;
 	uint8_t *at = vm_memory_at(&memory, DATA_GPA, 4 * page);
+	uint64_t returned = 0;
 
 	virtio_balloon_init(&balloon, &memory);
+	balloon.returned_bytes = &returned;
+	d->queues[2].counters = &counters;
 	guest_start(d, &memory, queues, SIZE, d->features);
 	ok(d->driver_features >> VIRTIO_BALLOON_F_REPORTING & 1, "a balloon offers to be told of free pages");
 	memset(at, 0x5a, 4 * page);
@@ -112,7 +116,10 @@ static void test_balloon(void)
 	guest_offer(&queues[2], 0);
 	guest_kick(d, 2);
 	ok(queues[2].used[1] == 1 && queues[2].used[4] == 0, "a report is answered");
-	ok(at[page] == 0 && at[2 * page - 1] == 0 && balloon.returned_bytes == page, "its page is given back");
+	ok(at[page] == 0 && at[2 * page - 1] == 0 && returned == page, "its page is given back");
+	ok(counters.notifications == 1 && counters.requests == 1 && counters.descriptors == 2 &&
+			counters.read_bytes == 0 && counters.written_bytes == 0 && counters.interrupts == 1,
+		"all of it is counted");
 	ok(at[0] == 0x5a && at[2 * page] == 0x5a && at[4 * page - 1] == 0x5a, "and no other, nor a part of one");
 	guest_desc(&queues[2], 0, DATA_GPA, (uint32_t)page, 0, 0);
 	guest_offer(&queues[2], 0);

@@ -44,9 +44,11 @@ static void test_activate(void)
 
 static void test_honest(void)
 {
+	struct queue_counters counters = { 0 };
 	struct virtq q;
 	struct guest_queue g = fresh(&q, false);
 
+	q.counters = &counters;
 	ok(virtq_pop(&q, &memory, &chain) == 0, "an empty queue has no request");
 	guest_desc(&g, 3, DATA_GPA, 16, VRING_DESC_F_NEXT, 5);
 	guest_desc(&g, 5, DATA_GPA + 4096, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 1);
@@ -61,6 +63,8 @@ static void test_honest(void)
 	ok(virtq_wants_interrupt(&q) && !virtq_wants_interrupt(&q), "with one interrupt");
 	virtq_unpop(&q);
 	ok(virtq_pop(&q, &memory, &chain) == 1 && chain.head == 3, "a request put back is taken again");
+	ok(counters.requests == 1 && counters.descriptors == 3 && counters.read_bytes == 16 &&
+			counters.written_bytes == 513, "and counted once");
 }
 
 static void test_indirect(void)

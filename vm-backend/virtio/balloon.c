@@ -26,12 +26,14 @@ static struct virtio_balloon *balloon_of(struct virtio_device *device)
 
 static int64_t drop(struct virtio_device *device, struct virtq_chain *chain)
 {
+	uint64_t *returned = balloon_of(device)->returned_bytes;
+
 	for (unsigned i = chain->n_out; i < chain->n_out + chain->n_in; i++) {
 		uintptr_t begin = ((uintptr_t)chain->iov[i].iov_base + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
 		uintptr_t end = ((uintptr_t)chain->iov[i].iov_base + chain->iov[i].iov_len) & ~(uintptr_t)(PAGE - 1);
 
-		if (begin < end && madvise((void *)begin, end - begin, MADV_DONTNEED) == 0)
-			__atomic_fetch_add(&balloon_of(device)->returned_bytes, end - begin, __ATOMIC_RELAXED);
+		if (begin < end && madvise((void *)begin, end - begin, MADV_DONTNEED) == 0 && returned)
+			counter_add(returned, end - begin);
 	}
 	return 0; /* nothing was written */
 }

@@ -13,7 +13,7 @@
 struct virtio_balloon {
 	struct virtio_device device;
 	struct virtio_balloon_config config;
-	uint64_t returned_bytes;        /* reported and given back to the host so far; atomic */
+	uint64_t *returned_bytes;       /* reported and given back to the host so far; NULL: nobody counts */
 };
 
 void virtio_balloon_init(struct virtio_balloon *balloon, const struct vm_memory *memory);

@@ -57,8 +57,13 @@ static void interrupt(struct virtio_device *device, uint32_t why)
 
 void virtio_device_signal(struct virtio_device *device, unsigned queue)
 {
-	if (virtq_wants_interrupt(&device->queues[queue]))
-		interrupt(device, VIRTIO_MMIO_INT_VRING);
+	struct virtq *q = &device->queues[queue];
+
+	if (!virtq_wants_interrupt(q))
+		return;
+	if (q->counters)
+		counter_add(&q->counters->interrupts, 1);
+	interrupt(device, VIRTIO_MMIO_INT_VRING);
 }
 
 void virtio_device_break(struct virtio_device *device)
@@ -101,8 +106,11 @@ void virtio_serve_all(struct virtio_device *device, unsigned queue,
 static void kicked(struct io_source *source, uint32_t events)
 {
 	struct virtio_device *device = source->owner;
+	struct queue_counters *counters = device->queues[source->index].counters;
 
 	pthread_mutex_lock(&device->lock);
+	if (counters)
+		counter_add(&counters->notifications, 1);
 	if (virtio_queue_live(device, source->index))
 		device->ops->serve(device, source->index);
 	pthread_mutex_unlock(&device->lock);

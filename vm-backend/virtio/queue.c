@@ -44,7 +44,7 @@ static void store16(uint16_t *p, uint16_t value)
 
 void virtq_reset(struct virtq *q)
 {
-	*q = (struct virtq){ .max = q->max };
+	*q = (struct virtq){ .max = q->max, .counters = q->counters };
 }
 
 int virtq_activate(struct virtq *q, const struct vm_memory *memory, bool event_idx)
@@ -66,7 +66,7 @@ int virtq_activate(struct virtq *q, const struct vm_memory *memory, bool event_i
 	q->avail = avail;
 	q->used = used;
 	q->event_idx = event_idx;
-	q->next_avail = q->next_used = q->signalled = 0;
+	q->next_avail = q->next_used = q->signalled = q->counted = 0;
 	q->ready = true;
 	return 0;
 }
@@ -141,6 +141,17 @@ static int chain_walk(struct virtq_chain *chain, const struct vm_memory *memory,
 	return -EPROTO; /* a loop, or too long */
 }
 
+/* After next_avail has passed it. */
+static void count_chain(struct virtq *q, const struct virtq_chain *chain)
+{
+	if (!q->counters || (int16_t)(q->next_avail - q->counted) <= 0)
+		return;
+	q->counted = q->next_avail;
+	counter_add(&q->counters->requests, 1);
+	counter_add(&q->counters->descriptors, chain->n_out + chain->n_in);
+	counter_add(&q->counters->read_bytes, chain->out_bytes);
+}
+
 int virtq_pop(struct virtq *q, const struct vm_memory *memory, struct virtq_chain *chain)
 {
 	uint16_t idx, head;
@@ -161,6 +172,7 @@ int virtq_pop(struct virtq *q, const struct vm_memory *memory, struct virtq_chai
 	if (r < 0)
 		return r;
 	q->next_avail++;
+	count_chain(q, chain);
 	return 1;
 }
 
@@ -177,6 +189,8 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 	__atomic_store_n(&entry[1], written, __ATOMIC_RELAXED);
 	q->next_used++;
 	__atomic_store_n(&q->used[RING_IDX], q->next_used, __ATOMIC_RELEASE);
+	if (q->counters)
+		counter_add(&q->counters->written_bytes, written);
 }
 
 bool virtq_wants_interrupt(struct virtq *q)

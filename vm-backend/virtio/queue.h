@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vm-backend/counters.h"
 #include "vm-backend/memory.h"
 
 /*
@@ -29,6 +30,8 @@ struct virtq {
 	uint16_t next_avail;        /* the next entry to take, counted without wrapping at size */
 	uint16_t next_used;
 	uint16_t signalled;         /* next_used at the last interrupt */
+	uint16_t counted;           /* next_avail up to which requests are counted: one put back counts once */
+	struct queue_counters *counters; /* NULL: nobody counts; kept over a reset */
 };
 
 /* A request: first what the device reads (out), then what it writes (in). */
@@ -39,7 +42,7 @@ struct virtq_chain {
 	struct iovec iov[VIRTQ_MAX_SIZE];
 };
 
-/* Forgets everything but max. */
+/* Forgets everything but max and counters. */
 void virtq_reset(struct virtq *q);
 
 /*

@@ -75,7 +75,7 @@ static int restore_queue(struct virtio_device *device, unsigned i, const struct 
 		return 0;
 	if (virtq_activate(q, device->memory, event_idx) < 0)
 		return -EINVAL;
-	q->next_avail = s->next_avail;
+	q->next_avail = q->counted = s->next_avail;
 	q->next_used = s->next_used;
 	q->signalled = s->signalled;
 	return 0;
