@@ -57,6 +57,22 @@ fcntl.ioctl(vm, 0xAE41, 0)         # KVM_CREATE_VCPU"
 	[ "${lines[-1]}" = 0 ]
 }
 
+# Each would patch the kernel under the other processor's feet, if /init did not keep a machine of its own.
+@test "lab: machines come and go while the scheduler is busy, and the lab goes on" {
+	run "$LAB" --timeout 240 perl -e '
+		use strict;
+		for (1, 2) { fork or do { select undef, undef, undef, 0.0005 while getppid != 1; exit } }
+		open(my $kvm, "+<", "/dev/kvm") or die;
+		for (1 .. 150) {
+			my $fd = ioctl($kvm, 0xAE01, 0) or die "KVM_CREATE_VM: $!";
+			open(my $vm, "+<&=", $fd);
+			open(my $vcpu, "+<&=", ioctl($vm, 0xAE41, 0) || die "KVM_CREATE_VCPU: $!");
+		}
+		print "done\n"'
+	[ "$status" -eq 0 ]
+	[ "$output" = "done" ]
+}
+
 @test "lab: --timeout gives 124" {
 	run -124 "$LAB" --timeout 1 sleep 60
 	nothing_left
