@@ -321,6 +321,8 @@ static int container_create(const struct plan *plan, struct instance *in, const 
 	in->live.pidfd = made.pidfd;
 	in->live.console_fd = made.console_fd;
 	in->live.scratch_fd = made.scratch_fd;
+	in->live.setup_user_us = made.setup.user_us;
+	in->live.setup_system_us = made.setup.system_us;
 	in->network_pid = (uint64_t)made.network_pid;
 	if (in->network_pid)
 		(void)pid_start_time(made.network_pid, &in->network_pid_start); /* dies with us; noted for delete */
@@ -377,15 +379,17 @@ static int container_kill(const struct instance *in, int signo, struct error *er
 
 static void container_account(const struct instance *in, struct report *report)
 {
+	const struct cgroup_cpu setup = { in->live.setup_user_us, in->live.setup_system_us };
 	struct cgroup_stats stats;
 
 	if (!in->cgroup)
 		return;
 	cgroup_stats(groups_of_host(), in->cgroup, &stats);
 	/* The group counts the workload's every process, also those that nobody reaped, and its page cache. */
-	if (stats.cpu_user_us || stats.cpu_system_us) {
-		report->cpu_user_us = stats.cpu_user_us;
-		report->cpu_system_us = stats.cpu_system_us;
+	if (stats.cpu.user_us || stats.cpu.system_us) {
+		stats.cpu = cgroup_cpu_without(stats.cpu, setup);
+		report->cpu_user_us = stats.cpu.user_us;
+		report->cpu_system_us = stats.cpu.system_us;
 	}
 	if (stats.peak_memory_bytes)
 		report->peak_memory_bytes = stats.peak_memory_bytes;

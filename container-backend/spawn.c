@@ -295,6 +295,8 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	result.pid = s.pid;
 	result.pidfd = s.pidfd;
 	result.network_pid = s.network_pid;
+	if (request->cgroup && s.host.layout == CGROUP_V2) /* born in it */
+		cgroup_cpu(&s.host, request->cgroup, &result.setup);
 	*ret = result;
 	return 0;
 }

@@ -42,6 +42,7 @@ struct spawn_result {
 	int console_fd;       /* the terminal's master, -1 without terminal */
 	int scratch_fd;       /* the scratch file system, a folder, if the plan wants the changes; else -1 */
 	pid_t network_pid;    /* pasta, with NETWORK_USER on the host; else 0 */
+	struct cgroup_cpu setup; /* what its group has counted so far, which is our own work; 0: it has just joined */
 	int release_fd;       /* detached: for container_release(); else -1 */
 };
 

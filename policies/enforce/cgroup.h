@@ -121,10 +121,18 @@ int cgroup_processes(const struct cgroup_host *host, const char *path, pid_t **r
 /* Sends a signal to every process of the group and below. SIGKILL: until none is left. */
 int cgroup_signal(const struct cgroup_host *host, const char *path, int signo, struct error *err);
 
+struct cgroup_cpu {
+	uint64_t user_us, system_us;
+};
 struct cgroup_stats {
-	uint64_t peak_memory_bytes, oom_kills, pids_denied, cpu_user_us, cpu_system_us; /* 0: not known */
+	uint64_t peak_memory_bytes, oom_kills, pids_denied; /* 0: not known */
+	struct cgroup_cpu cpu;
 };
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret);
+/* The CPU time alone. */
+void cgroup_cpu(const struct cgroup_host *host, const char *path, struct cgroup_cpu *ret);
+/* What is left of it without a part; never below 0, since the kernel divides a sum anew each time. */
+struct cgroup_cpu cgroup_cpu_without(struct cgroup_cpu all, struct cgroup_cpu part);
 /* Ends every process of the group (cgroup.kill, else SIGKILL until it is empty). */
 int cgroup_kill(const struct cgroup_host *host, const char *path, struct error *err);
 /* Kill and remove in one; cheap when the group is empty, as it is after the last process ended. ENOENT is success. */

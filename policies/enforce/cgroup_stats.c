@@ -47,22 +47,38 @@ static void read_cpuacct(
 	*ret_user_us = total - *ret_system_us;
 }
 
+void cgroup_cpu(const struct cgroup_host *host, const char *path, struct cgroup_cpu *ret)
+{
+	_cleanup_free_ char *text = NULL;
+
+	*ret = (struct cgroup_cpu){ 0 };
+	if (host->layout != CGROUP_V2) {
+		read_cpuacct(host, path, &ret->user_us, &ret->system_us);
+		return;
+	}
+	text = text_of(host, path, CGROUP_CPU, "cpu.stat");
+	ret->user_us = text ? cgroup_find_u64(text, "user_usec") : 0;
+	ret->system_us = text ? cgroup_find_u64(text, "system_usec") : 0;
+}
+
+struct cgroup_cpu cgroup_cpu_without(struct cgroup_cpu all, struct cgroup_cpu part)
+{
+	return (struct cgroup_cpu){ all.user_us > part.user_us ? all.user_us - part.user_us : 0,
+		all.system_us > part.system_us ? all.system_us - part.system_us : 0 };
+}
+
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret)
 {
 	*ret = (struct cgroup_stats){ 0 };
+	cgroup_cpu(host, path, &ret->cpu);
 	ret->pids_denied = line_of(host, path, CGROUP_PIDS, "pids.events", "max");
 	if (host->layout == CGROUP_V2) {
-		_cleanup_free_ char *cpu = text_of(host, path, CGROUP_CPU, "cpu.stat");
-
 		ret->peak_memory_bytes = number_of(host, path, CGROUP_MEMORY, "memory.peak");
 		ret->oom_kills = line_of(host, path, CGROUP_MEMORY, "memory.events", "oom_kill");
-		ret->cpu_user_us = cpu ? cgroup_find_u64(cpu, "user_usec") : 0;
-		ret->cpu_system_us = cpu ? cgroup_find_u64(cpu, "system_usec") : 0;
 		return;
 	}
 	ret->peak_memory_bytes = number_of(host, path, CGROUP_MEMORY, "memory.max_usage_in_bytes");
 	ret->oom_kills = line_of(host, path, CGROUP_MEMORY, "memory.oom_control", "oom_kill");
-	read_cpuacct(host, path, &ret->cpu_user_us, &ret->cpu_system_us);
 }
 
 static void measure_cpu(const struct cgroup_host *host, const char *path, struct stats *s)

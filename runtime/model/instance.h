@@ -42,6 +42,7 @@ struct instance {
 		int start_fd;
 		/* the scratch file system, if the plan wants the changes and it is on this host */
 		int scratch_fd;
+		uint64_t setup_user_us, setup_system_us; /* CPU time that its group had counted before it was started */
 		int console_fd;       /* the pseudo-terminal's master, if the plan has a terminal */
 	} live;
 };

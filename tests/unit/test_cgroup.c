@@ -336,9 +336,9 @@ static void test_forks(const struct cgroup_host *host)
 	cgroup_stats(host, group, &stats);
 	ok(stats.pids_denied >= 1, "denied forks are counted: %ju", (uintmax_t)stats.pids_denied);
 	/* v1 would need a group more for it: there the figures come from wait4(2). */
-	ok(host->layout != CGROUP_V2 || stats.cpu_user_us + stats.cpu_system_us > 1000,
-		"CPU time is counted: %ju + %ju us", (uintmax_t)stats.cpu_user_us,
-		(uintmax_t)stats.cpu_system_us);
+	ok(host->layout != CGROUP_V2 || stats.cpu.user_us + stats.cpu.system_us > 1000,
+		"CPU time is counted: %ju + %ju us", (uintmax_t)stats.cpu.user_us,
+		(uintmax_t)stats.cpu.system_us);
 }
 
 static void test_memory(const struct cgroup_host *host)

@@ -322,13 +322,14 @@ static int on_signal(struct guest *g, struct guest_session *s, const struct agen
 
 static int on_request(struct guest *g, const struct agent_frame *frame, struct error *err)
 {
+	const struct guest_session *workload = g->sessions[0];
 	struct agent_request head;
 
-	if (frame->length < sizeof head || !g->cgroup)
+	if (frame->length < sizeof head || !workload || !g->cgroup)
 		return error_set(err, EPROTO, "guest: REQUEST of %u bytes or out of turn", frame->length);
 	memcpy(&head, frame->payload, sizeof head);
 	return guest_answer(&g->channel, &head, (const char *)frame->payload + sizeof head,
-			frame->length - sizeof head, g->cgroup, err);
+			frame->length - sizeof head, g->cgroup, workload->setup, err);
 }
 
 static int on_shutdown(struct guest *g, const struct agent_frame *frame, struct error *err)

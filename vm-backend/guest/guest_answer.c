@@ -53,17 +53,22 @@ static int reply(struct agent_channel *c, uint32_t id, const char *text, size_t 
 	return r;
 }
 
-static int tell_stats(const char *cgroup, char **ret, size_t *ret_len, struct error *err)
+static int tell_stats(const char *cgroup, struct cgroup_cpu setup, char **ret, size_t *ret_len, struct error *err)
 {
 	struct json_writer *w;
 	struct cgroup_host host;
 	struct stats s = { 0 };
+	struct cgroup_cpu cpu;
 	int r;
 
 	cgroup_probe(&host);
 	r = cgroup_measure(&host, cgroup, &s, err);
 	if (r < 0)
 		return r;
+	cpu = cgroup_cpu_without((struct cgroup_cpu){ s.cpu_user_us, s.cpu_system_us }, setup);
+	s.cpu_user_us = cpu.user_us;
+	s.cpu_system_us = cpu.system_us;
+	s.cpu_us = cpu.user_us + cpu.system_us;
 	w = json_writer_new(true);
 	record_write(w, NULL, &stats_type, &s, false);
 	record_release(&stats_type, &s);
@@ -183,7 +188,7 @@ static int kill_all(const char *cgroup, const char *text, size_t len, struct err
 }
 
 int guest_answer(struct agent_channel *c, const struct agent_request *request, const char *text, size_t len,
-		const char *cgroup, struct error *err)
+		const char *cgroup, struct cgroup_cpu setup, struct error *err)
 {
 	_cleanup_free_ char *answer = NULL;
 	struct error reason = { 0 };
@@ -195,7 +200,7 @@ int guest_answer(struct agent_channel *c, const struct agent_request *request, c
 		answer = tell_processes(cgroup, &answer_len);
 		break;
 	case AGENT_STATS:
-		r = tell_stats(cgroup, &answer, &answer_len, &reason);
+		r = tell_stats(cgroup, setup, &answer, &answer_len, &reason);
 		break;
 	case AGENT_UPDATE:
 		r = update(cgroup, text, len, &reason);

@@ -91,6 +91,7 @@ void guest_session_begin(struct guest_session *s, const struct spawn_result *res
 	s->pid = result->pid;
 	s->pidfd = result->pidfd;
 	s->scratch_fd = result->scratch_fd;
+	s->setup = result->setup;
 	if (result->console_fd >= 0) {
 		(void)fd_set_nonblock(result->console_fd, true); /* cannot fail on a terminal */
 		s->local[AGENT_STDIN] = result->console_fd;
@@ -296,13 +297,15 @@ static int send_exit(struct guest_session *s, struct agent_channel *c, const cha
 	struct agent_exit told = { .wait_status = s->told ? s->told_status : s->wait_status };
 	struct cgroup_stats stats = { 0 };
 	struct cgroup_host host;
+	struct cgroup_cpu cpu;
 
 	if (cgroup) {
 		cgroup_probe(&host);
 		cgroup_stats(&host, cgroup, &stats);
 	}
-	told.cpu_user_us = stats.cpu_user_us ? stats.cpu_user_us : microseconds(s->usage.ru_utime);
-	told.cpu_system_us = stats.cpu_system_us ? stats.cpu_system_us : microseconds(s->usage.ru_stime);
+	cpu = cgroup_cpu_without(stats.cpu, s->setup);
+	told.cpu_user_us = cpu.user_us ? cpu.user_us : microseconds(s->usage.ru_utime);
+	told.cpu_system_us = cpu.system_us ? cpu.system_us : microseconds(s->usage.ru_stime);
 	told.peak_memory_bytes = stats.peak_memory_bytes ? stats.peak_memory_bytes
 			: (uint64_t)s->usage.ru_maxrss * 1024;
 	told.oom_kills = stats.oom_kills;

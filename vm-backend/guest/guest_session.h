@@ -43,6 +43,7 @@ struct guest_session {
 	struct error reason;     /* the child could not become what it should: why; code 0: it could */
 	int reason_status;
 	struct rusage usage;
+	struct cgroup_cpu setup; /* session 0: what its group had counted before it was let go */
 	struct backend_event end; /* what the workload's PID 1 told of it, if it did */
 	const struct plan *plan; /* session 0: borrowed */
 	struct call_watch watch;      /* of its calls, if the plan says so */
