@@ -139,7 +139,8 @@ static void tell_end(int event_fd, int status)
 	if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
 		event.cpu_user_us = microseconds(usage.ru_utime);
 		event.cpu_system_us = microseconds(usage.ru_stime);
-		event.peak_memory_bytes = (uint64_t)usage.ru_maxrss * 1024; /* of the largest process */
+		event.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+		event.peak_memory_bytes = event.max_rss_bytes; /* where no group counts them all */
 		event.read_bytes = (uint64_t)usage.ru_inblock * 512;
 		event.write_bytes = (uint64_t)usage.ru_oublock * 512;
 		event.switches = (uint64_t)usage.ru_nvcsw;

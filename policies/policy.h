@@ -49,6 +49,10 @@ char *policy_source(const struct policy *p, const char *key, const char *below);
 
 /* The policy as one document that extends nothing; to be freed. */
 char *policy_effective(const struct policy *p);
+/* The same in canonical form: one line of JSON without a description, in the order of the tables; to be freed. */
+char *policy_canonical(const struct policy *p);
+/* "sha256:…" of the canonical form without its newline; to be freed. */
+char *policy_digest(const struct policy *p);
 /* The same as lines "key.path: value" without seccomp; strv. */
 char **policy_effective_lines(const struct policy *p);
 

@@ -10,6 +10,7 @@
 #include "policies/schema.h"
 #include "policies/units.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/sha256.h"
 #include "runtime/base/strbuf.h"
 
 static void write_list(struct json_writer *w, const char *key, char *const *list)
@@ -70,14 +71,45 @@ void schema_write(struct json_writer *w, const struct key *keys, const void *in)
 		write_key(w, keys, in);
 }
 
-char *policy_effective(const struct policy *p)
+static char *write_document(const struct policy *p, bool compact)
 {
-	struct json_writer *w = json_writer_new(false);
+	struct json_writer *w = json_writer_new(compact);
 
 	json_begin_object(w, NULL);
 	schema_write(w, policy_keys, p);
 	json_end(w);
 	return json_writer_finish(w, NULL);
+}
+
+char *policy_effective(const struct policy *p)
+{
+	return write_document(p, false);
+}
+
+char *policy_canonical(const struct policy *p)
+{
+	struct policy same = *p; /* borrowed */
+	size_t bytes = p->seccomp.n_rules * sizeof *p->seccomp.rules;
+	char *text;
+
+	/* What it is called and where it is kept is no part of what it says. */
+	same.description = same.name = NULL;
+	same.seccomp.rules = bytes ? xmemdup(p->seccomp.rules, bytes) : NULL;
+	for (size_t i = 0; i < same.seccomp.n_rules; i++)
+		same.seccomp.rules[i].document = NULL;
+	text = write_document(&same, true);
+	free(same.seccomp.rules);
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+char *policy_digest(const struct policy *p)
+{
+	_cleanup_free_ char *text = policy_canonical(p);
+	char hex[SHA256_HEX];
+
+	sha256_hex(text, strlen(text), hex);
+	return xasprintf("sha256:%s", hex);
 }
 
 static void flatten(const struct json *j, char ***lines)

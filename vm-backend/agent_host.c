@@ -413,6 +413,7 @@ static int on_exit_frame(struct agent_host *h, struct agent_session *s, const st
 	event.write_bytes = told.write_bytes;
 	event.switches = told.switches;
 	event.preemptions = told.preemptions;
+	event.max_rss_bytes = told.max_rss_bytes;
 	(void)backend_event_send(h->event_fd, &event); /* as above */
 	return 0;
 }

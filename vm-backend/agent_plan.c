@@ -13,7 +13,7 @@ static struct plan plan_for_guest(const struct plan *plan)
 	guest.root.lowers = NULL;
 	guest.root.disk = NULL;
 	guest.vm = (struct plan_vm){ 0 };
-	guest.policy = NULL;
+	guest.policy = guest.policy_digest = NULL;
 	guest.bundle = NULL;
 	guest.cgroup = NULL;
 	guest.hooks = (struct plan_hooks){ .start_container = plan->hooks.start_container,

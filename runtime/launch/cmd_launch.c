@@ -88,7 +88,7 @@ int report_write(const struct report *report, const char *path, struct error *er
 	return 0;
 }
 
-int report_check_path(const char *path, struct error *err)
+static int check_path(const char *option, const char *path, struct error *err)
 {
 	_cleanup_free_ char *dir = NULL;
 	const char *slash;
@@ -97,7 +97,26 @@ int report_check_path(const char *path, struct error *err)
 		return 0;
 	slash = strrchr(path, '/');
 	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
-	return access(dir, W_OK) < 0 ? error_sys(err, "--report %s: cannot write to its folder", path) : 0;
+	return access(dir, W_OK) < 0 ? error_sys(err, "--%s %s: cannot write to its folder", option, path) : 0;
+}
+
+int report_check_paths(const struct launch_options *o, struct error *err)
+{
+	int r = check_path("report", o->report, err);
+
+	return r < 0 ? r : check_path("meta", o->meta, err);
+}
+
+void report_leave(const struct launch_options *o, const struct report *report)
+{
+	struct error err = { 0 };
+
+	if (!report->version) /* it was refused before there was anything to report */
+		return;
+	if (o->report && report_write(report, o->report, &err) < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", err.message);
+	if (o->meta && meta_write(report, o->meta, &err) < 0)
+		log_line(LOG_LEVEL_ERROR, "%s", err.message);
 }
 
 static int run_audited(const struct backend *backend, struct plan *plan, struct supervise_io *io,
@@ -144,8 +163,7 @@ static int launch(const struct launch_options *o, struct report *report, struct 
 		.audit_path = o->audit, .best_effort = o->best_effort };
 	_cleanup_close_ int input = -1;
 	struct plan plan = { 0 };
-	struct error unwritten = { 0 };
-	int r = report_check_path(o->report, err);
+	int r = report_check_paths(o, err);
 
 	if (r == 0)
 		r = o->from ? prepare_saved(o, &plan, err) : prepare_plan(o, &plan, err);
@@ -156,8 +174,7 @@ static int launch(const struct launch_options *o, struct report *report, struct 
 		r = launch_plan(&plan, &io, report, err);
 		if (r >= 0 && report->error)
 			log_line(LOG_LEVEL_ERROR, "%s", report->error);
-		if (o->report && report->version && report_write(report, o->report, &unwritten) < 0)
-			log_line(LOG_LEVEL_ERROR, "%s", unwritten.message);
+		report_leave(o, report);
 	}
 	record_release(&plan_type, &plan);
 	return r;

@@ -16,8 +16,10 @@ static const char usage[] =
 	"Usage: bivalve policy list [--groups] [--json]      the policies built in; the groups of system calls\n"
 	"       bivalve policy show NAME                     the document of one of them\n"
 	"       bivalve policy show --effective P            all that P says, with what it extends, as one document\n"
-	"       bivalve policy check FILE                    is this document valid? Says where it is not\n"
-	"       bivalve policy diff P Q                      what Q says otherwise than P (status 1 if anything)\n"
+	"       bivalve policy show --digest P               the name of that, which reports have: policy_digest\n"
+	"       bivalve policy show --canonical P            what it is the SHA-256 of\n"
+	"       bivalve policy check [--json] FILE           is this document valid? Says where it is not\n"
+	"       bivalve policy diff [--json] P Q             what Q says otherwise than P (status 1 if anything)\n"
 	"       bivalve policy explain [--json] P QUESTION   yes, no or depends, and which rules say so\n"
 	"            QUESTION: call NAME [ARG…]   read|write|execute|list PATH   reach HOST:PORT\n"
 	"       bivalve policy learn [-o FILE] [OPTIONS] IMAGE [COMMAND…] | -- PROGRAM [ARG…]\n"
@@ -120,8 +122,10 @@ static int verb_list(int argc, char **argv, struct error *err)
 	return groups ? list_groups(json) : list_presets(json);
 }
 
-/* What is in force, whichever documents it came from. */
-static int show_effective(const char *name, struct error *err)
+/* Forms of what is in force, whichever documents it came from. */
+static char *(*const forms[])(const struct policy *) = { policy_effective, policy_canonical, policy_digest };
+
+static int show_form(const char *name, size_t form, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	struct policy p = { 0 };
@@ -129,17 +133,20 @@ static int show_effective(const char *name, struct error *err)
 
 	if (r < 0)
 		return r;
-	text = policy_effective(&p);
-	fputs(text, stdout);
+	text = forms[form](&p);
+	printf("%s%s", text, forms[form] == policy_digest ? "\n" : "");
 	policy_release(&p);
 	return 0;
 }
 
 static int verb_show(int argc, char **argv, struct error *err)
 {
-	bool effective = false, help;
+	bool wanted[ARRAY_LEN(forms)] = { false }, help;
 	const struct option_row rows[] = {
-		{ .name = "effective", .kind = OPTION_FLAG, .target = &effective, .help = "all that is in force" },
+		{ .name = "effective", .kind = OPTION_FLAG, .target = &wanted[0], .help = "all that is in force" },
+		{ .name = "canonical", .kind = OPTION_FLAG, .target = &wanted[1],
+			.help = "the same as one line, without what says nothing" },
+		{ .name = "digest", .kind = OPTION_FLAG, .target = &wanted[2], .help = "the SHA-256 of that line" },
 		{ .name = NULL },
 	};
 	int at, r = options_parse(rows, argc, argv, &at, &help, err);
@@ -149,27 +156,53 @@ static int verb_show(int argc, char **argv, struct error *err)
 		return r;
 	if (argc - at != 1)
 		return error_set(err, EINVAL, "policy show: expected the name of a policy");
-	if (effective)
-		return show_effective(argv[at], err);
-	argv += at - 1;
-	text = preset_text(argv[1]);
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (wanted[i])
+			return show_form(argv[at], i, err);
+	text = preset_text(argv[at]);
 	if (!text)
-		return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[1]);
+		return error_set(err, ENOENT, "no policy named %s is built in: see `bivalve policy list`", argv[at]);
 	fputs(text, stdout);
 	return 0;
 }
 
+/* The verdict as JSON stands on standard output either way; the status says the same. */
+static void print_verdict(const char *name, const struct policy *p, const struct error *why)
+{
+	_cleanup_free_ char *digest = why ? NULL : policy_digest(p);
+	struct json_writer *w = json_writer_new(false);
+
+	json_begin_object(w, NULL);
+	json_put_string(w, "policy", name);
+	json_put_bool(w, "valid", !why);
+	if (why)
+		json_put_string(w, "error", why->message);
+	else
+		json_put_string(w, "digest", digest);
+	json_end(w);
+	print_json(w);
+}
+
 static int verb_check(int argc, char **argv, struct error *err)
 {
+	bool json = false, help;
+	const struct option_row rows[] = {
+		{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "as JSON" },
+		{ .name = NULL },
+	};
 	struct policy p = { 0 };
-	int r;
+	int at, r = options_parse(rows, argc, argv, &at, &help, err);
 
-	if (argc != 2)
+	if (r < 0)
+		return r;
+	if (argc - at != 1)
 		return error_set(err, EINVAL, "policy check: expected a FILE");
-	r = policy_load(argv[1], &p, err);
+	r = policy_load(argv[at], &p, err);
+	if (json)
+		print_verdict(argv[at], &p, r < 0 ? err : NULL);
+	else if (r == 0)
+		printf("%s: valid\n", argv[at]);
 	policy_release(&p);
-	if (r == 0)
-		printf("%s: valid\n", argv[1]);
 	return r;
 }
 
@@ -187,9 +220,9 @@ static const struct {
 
 int cmd_policy(int argc, char **argv, struct error *err)
 {
-	const char *verb = argc > 1 ? argv[1] : "";
+	const char *verb = argc > 1 ? argv[1] : "", *word = argc > 2 && strcmp(verb, "learn") ? argv[2] : verb;
 
-	if (!strcmp(verb, "--help") || !strcmp(verb, "-h")) {
+	if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
 		fputs(usage, stdout);
 		return 0;
 	}

@@ -149,15 +149,27 @@ static char *call_line(const struct policy *p, const char *name)
 	return text;
 }
 
-static bool differ(const char *key, const char *a, const char *b)
+/* How a difference is told: as lines, or as a member of a list of JSON (w). key NULL: the line names its own. */
+static void tell(struct json_writer *w, const char *key, const char *left, const char *right)
 {
-	if (!strcmp(a, b))
-		return false;
-	printf("%s\n- %s\n+ %s\n", key, a, b);
-	return true;
+	if (!w) {
+		if (key)
+			printf("%s\n", key);
+		if (left)
+			printf("- %s\n", left);
+		if (right)
+			printf("+ %s\n", right);
+		return;
+	}
+	json_begin_object(w, NULL);
+	if (key)
+		json_put_string(w, "key", key);
+	json_put_string(w, "left", left);
+	json_put_string(w, "right", right);
+	json_end(w);
 }
 
-static bool diff_calls(const struct policy *a, const struct policy *b)
+static bool diff_calls(const struct policy *a, const struct policy *b, struct json_writer *w)
 {
 	bool any = false;
 
@@ -170,53 +182,78 @@ static bool diff_calls(const struct policy *a, const struct policy *b)
 		left = call_line(a, name);
 		right = call_line(b, name);
 		key = xasprintf("seccomp %s", name);
-		any = differ(key, left, right) || any;
+		if (!strcmp(left, right))
+			continue;
+		tell(w, key, left, right);
+		any = true;
 	}
 	return any;
 }
 
+static bool has_line(char *const *lines, const char *line)
+{
+	strv_foreach(other, lines)
+		if (!strcmp(line, other))
+			return true;
+	return false;
+}
+
 /* The lines of the effective documents that only one of them has. */
-static bool diff_keys(const struct policy *a, const struct policy *b)
+static bool diff_keys(const struct policy *a, const struct policy *b, struct json_writer *w)
 {
 	_cleanup_strv_ char **left = policy_effective_lines(a), **right = policy_effective_lines(b);
 	bool any = false;
 
-	strv_foreach(line, left) {
-		bool same = false;
+	strv_foreach(line, left)
+		if (!has_line(right, line)) {
+			tell(w, NULL, line, NULL);
+			any = true;
+		}
+	strv_foreach(line, right)
+		if (!has_line(left, line)) {
+			tell(w, NULL, NULL, line);
+			any = true;
+		}
+	return any;
+}
 
-		strv_foreach(other, right)
-			same = same || !strcmp(line, other);
-		if (!same)
-			printf("- %s\n", line);
-		any = any || !same;
-	}
-	strv_foreach(line, right) {
-		bool same = false;
+static bool diff(const struct policy *a, const struct policy *b, bool json)
+{
+	struct json_writer *w = json ? json_writer_new(false) : NULL;
+	_cleanup_free_ char *text = NULL;
+	bool any;
 
-		strv_foreach(other, left)
-			same = same || !strcmp(line, other);
-		if (!same)
-			printf("+ %s\n", line);
-		any = any || !same;
+	if (w)
+		json_begin_array(w, NULL);
+	any = diff_keys(a, b, w);
+	any = diff_calls(a, b, w) || any;
+	if (w) {
+		json_end(w);
+		text = json_writer_finish(w, NULL);
+		fputs(text, stdout);
 	}
 	return any;
 }
 
 int policy_verb_diff(int argc, char **argv, struct error *err)
 {
+	bool json = false, help;
+	const struct option_row rows[] = {
+		{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "as JSON" },
+		{ .name = NULL },
+	};
 	struct policy a = { 0 }, b = { 0 };
-	int r;
+	int at, r = options_parse(rows, argc, argv, &at, &help, err);
 
-	if (argc != 3)
+	if (r < 0)
+		return r;
+	if (argc - at != 2)
 		return error_set(err, EINVAL, "policy diff: expected two policies");
-	r = policy_load(argv[1], &a, err);
+	r = policy_load(argv[at], &a, err);
 	if (r == 0)
-		r = policy_load(argv[2], &b, err);
-	if (r == 0) {
-		bool any = diff_keys(&a, &b);
-
-		r = diff_calls(&a, &b) || any ? 1 : 0;
-	}
+		r = policy_load(argv[at + 1], &b, err);
+	if (r == 0)
+		r = diff(&a, &b, json);
 	policy_release(&a);
 	policy_release(&b);
 	return r;

@@ -16,9 +16,8 @@ static int run(const struct launch_options *o, const struct sandbox_changes *wan
 	struct supervise_io io = { .stdio = { 0, 1, 2 }, .terminal = o->terminal,
 		.audit_path = o->audit, .best_effort = o->best_effort, .scratch_fd = -1 };
 	struct plan plan = { 0 };
-	struct error unwritten = { 0 };
 	uint64_t since_ns;
-	int r = report_check_path(o->report, err), finish = 0;
+	int r = report_check_paths(o, err), finish = 0;
 
 	if (r == 0)
 		r = sandbox_changes_check(want, err);
@@ -35,8 +34,7 @@ static int run(const struct launch_options *o, const struct sandbox_changes *wan
 			finish = sandbox_changes_finish(want, &plan, io.scratch_fd, since_ns, report, err);
 		if (r >= 0 && summary)
 			summary_print(report, stderr);
-		if (o->report && report->version && report_write(report, o->report, &unwritten) < 0)
-			log_line(LOG_LEVEL_ERROR, "%s", unwritten.message);
+		report_leave(o, report);
 	}
 	close_cleanup(&io.scratch_fd);
 	record_release(&plan_type, &plan);

@@ -66,6 +66,11 @@ bool console_output(struct console *c)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)
 		return false;
+	if ((uint64_t)n > c->room) {
+		n = (ssize_t)c->room;
+		c->over = true;
+	}
+	c->room -= (uint64_t)n;
 	(void)fd_write_full(STDOUT_FILENO, buffer, (size_t)n); /* our reader left: the workload may go on */
 	return true;
 }

@@ -4,10 +4,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <termios.h>
 
 /* Joins a pseudo-terminal's master to our own standard input and output. */
 struct console {
+	uint64_t room;           /* how many bytes of output may still pass; UINT64_MAX: any number */
+	bool over;               /* there were more */
 	int master;              /* not owned; -1: none */
 	bool raw;                /* our terminal's settings were changed */
 	bool input_open;         /* standard input has not ended yet */
@@ -21,7 +24,7 @@ void console_attach(struct console *c, int master);
 void console_resize(struct console *c);
 /* Standard input → pending → master, as far as it goes without waiting. */
 void console_input(struct console *c, bool readable);
-/* Master → standard output. False when the other side is gone. */
+/* Master → standard output, as far as there is room. False when the other side is gone. */
 bool console_output(struct console *c);
 /* Copies what is left and gives our terminal its settings back. Idempotent. */
 void console_detach(struct console *c);

@@ -63,10 +63,6 @@ int limits_check(struct plan *plan, bool best_effort, struct report *report, str
 {
 	struct cgroup_host host;
 
-	if (plan->limits.output_bytes && plan->process.terminal)
-		return error_set(err, EOPNOTSUPP,
-			"limits.output: what goes to a terminal is not counted: pass standard output on, "
-			"or leave the limit out");
 	if (strcmp(plan->backend, "container") || (!best_effort && !plan->limits.cpu_us))
 		return 0; /* a guest binds its limits itself */
 	cgroup_probe(&host);

@@ -130,6 +130,8 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 0, "from", OPTION_STRING, &o->from, "FILE", "go on from a saved microVM (snapshot save)", NULL },
 		{ 0, "kernel", OPTION_STRING, &o->kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "report", OPTION_STRING, &o->report, "FILE", "write a JSON report; - is standard output", NULL },
+		{ 0, "meta", OPTION_STRING, &o->meta, "FILE",
+			"write key:value lines as isolate does; - is standard output", NULL },
 		{ 0, "audit", OPTION_STRING, &o->audit, "FILE",
 			"write each denial, a line of JSON; - is standard error", NULL },
 		{ 0, NULL, OPTION_FLAG, NULL, NULL, NULL, NULL },
@@ -336,7 +338,7 @@ static void fill_limits(const struct launch_options *o, struct plan *plan)
 		.output_bytes = o->output_bytes, .file_bytes = o->file_bytes, .open_files = o->open_files };
 	plan->root.upper_bytes = o->upper_bytes;
 	plan->root.upper_inodes = o->upper_inodes;
-	plan->figures = o->report != NULL;
+	plan->figures = o->report || o->meta;
 	plan->root.read_only = o->read_only;
 }
 
@@ -505,6 +507,8 @@ static int fill_policy(const struct launch_options *o, const struct image *image
 	if (r < 0)
 		return r;
 	r = policy_apply(&policy, cache, plan, err);
+	if (o->report)
+		plan->policy_digest = policy_digest(&policy);
 	if (o->network && plan->network != NETWORK_NONE && !strcmp(o->network, "none"))
 		plan->network = NETWORK_NONE; /* 0, which policy_apply takes for "not said" */
 	if (!plan->process.user && image->user && *image->user)

@@ -10,7 +10,7 @@ struct launch_options {
 	bool vm, interactive, terminal, read_only, init_off, json;
 	const char *backend, *policy, *name, *workdir, *user, *hostname, *entrypoint, *network, *kernel, *engine;
 	const char *start, *from;
-	const char *report, *audit;
+	const char *report, *meta, *audit;
 	char **volumes, **env, **tmpfs, **ports;
 	uint64_t memory_bytes, timeout_us, pids, upper_bytes, upper_inodes;
 	uint64_t cpu_time_us, output_bytes, file_bytes, open_files;

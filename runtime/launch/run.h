@@ -2,6 +2,7 @@
 #ifndef BIVALVE_LAUNCH_RUN_H
 #define BIVALVE_LAUNCH_RUN_H
 
+#include "runtime/base/strbuf.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/supervise.h"
 
@@ -19,10 +20,14 @@ int launch_parse_program(struct launch_options *o, int argc, char **argv, const 
  * status, or -errno when nothing was started.
  */
 int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err);
-/* A report that cannot be written should be known before the workload runs, not after. path may be NULL. 0 or -errno.
- */
-int report_check_path(const char *path, struct error *err);
+/* A report that cannot be written should be known before the workload runs, not after. 0 or -errno. */
+int report_check_paths(const struct launch_options *o, struct error *err);
+/* Leaves what the options ask for of a run that began: --report, --meta. What cannot be written is told. */
+void report_leave(const struct launch_options *o, const struct report *report);
 /* Writes a report as JSON to a file, or to standard output for "-". Returns 0 or -errno. */
 int report_write(const struct report *report, const char *path, struct error *err);
+/* The same as isolate's meta file (docs/report.md); the text alone. */
+int meta_write(const struct report *report, const char *path, struct error *err);
+void meta_text(const struct report *report, struct strbuf *to);
 
 #endif

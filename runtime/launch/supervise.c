@@ -88,6 +88,7 @@ static void on_exit_event(struct watch *w, const struct backend_event *e)
 	}
 	if (e->peak_memory_bytes)
 		r->peak_memory_bytes = e->peak_memory_bytes;
+	r->max_rss_bytes = e->max_rss_bytes;
 	r->read_bytes = e->read_bytes;
 	r->write_bytes = e->write_bytes;
 	r->switches = e->switches;
@@ -169,10 +170,17 @@ static void reap(struct watch *w)
 	w->fds[WATCH_PID].fd = -1;
 	if (!w->have_exit)
 		report_mark(r, "exit", 0);
+	if (!strcmp(w->plan->backend, "container") && !w->have_exit) { /* PID 1 was ended too: what it had waited for */
+		r->switches = (uint64_t)usage.ru_nvcsw;
+		r->preemptions = (uint64_t)usage.ru_nivcsw;
+		r->read_bytes = (uint64_t)usage.ru_inblock * 512;
+		r->write_bytes = (uint64_t)usage.ru_oublock * 512;
+	}
 	if (!strcmp(w->plan->backend, "container") && !r->cpu_user_us && !r->cpu_system_us) {
 		r->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
 		r->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000 + (uint64_t)usage.ru_stime.tv_usec;
-		r->peak_memory_bytes = (uint64_t)usage.ru_maxrss * 1024; /* account() may know better */
+		r->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+		r->peak_memory_bytes = r->max_rss_bytes; /* account() may know better */
 	}
 }
 
@@ -337,6 +345,8 @@ static void watch_once(struct watch *w)
 		console_input(&w->console, w->fds[WATCH_STDIN].revents != 0);
 	if (w->fds[WATCH_MASTER].revents & (POLLIN | POLLHUP) && !console_output(&w->console))
 		w->fds[WATCH_MASTER].fd = -1;
+	if (w->console.over)
+		end_by(w, "output");
 	if (w->fds[WATCH_CALLS].revents && !audit_step(w->io->audit))
 		w->fds[WATCH_CALLS].fd = -1;
 	if (w->fds[WATCH_PID].revents && !(w->fds[WATCH_EVENTS].revents & POLLIN))
@@ -413,7 +423,9 @@ static int after_start(struct watch *w, struct error *err)
 
 static int open_capture(struct watch *w, int workload[2], struct error *err)
 {
-	for (int i = 0; i < 2 && (w->io->capture || w->plan->limits.output_bytes); i++) {
+	bool counted = w->plan->limits.output_bytes && !w->io->terminal; /* a terminal's is counted at its master */
+
+	for (int i = 0; i < 2 && (w->io->capture || counted); i++) {
 		int pipe_fds[2];
 
 		if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -514,10 +526,13 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 		return r;
 	if (w->io->terminal)
 		console_attach(&w->console, w->in.live.console_fd);
+	w->console.room = w->plan->limits.output_bytes ? w->plan->limits.output_bytes : UINT64_MAX;
 	if (!w->plan->bundle)
 		(void)instance_sweep(run_dir); /* the dead of earlier launches, while the workload runs */
 	watch_run(w);
 	console_detach(&w->console);
+	if (w->console.over && !w->limit)
+		w->limit = "output"; /* it had ended before we saw that */
 	w->report->wall_us = (clock_now_ns() - w->report->start_ns) / 1000;
 	if (!w->io->no_figures)
 		w->backend->account(&w->in, w->report);
@@ -539,6 +554,7 @@ static void describe(const struct plan *plan, struct report *r)
 	r->image = xstrdup(plan->root.image);
 	r->digest = xstrdup(plan->root.digest);
 	r->policy = xstrdup(plan->policy);
+	r->policy_digest = xstrdup(plan->policy_digest);
 	r->command = strv_dup(plan->process.argv);
 	if (r->start_ns == 0)
 		r->start_ns = clock_now_ns();

@@ -51,7 +51,8 @@ static const struct field instance_fields[] = {
 };
 const struct record_type instance_type = { "instance", sizeof(struct instance), instance_fields };
 
-static const struct instance_live no_handles = { -1, -1, -1, -1, -1 };
+static const struct instance_live no_handles = { .pidfd = -1, .event_fd = -1, .start_fd = -1,
+	.scratch_fd = -1, .console_fd = -1 };
 
 void instance_init(struct instance *in)
 {

@@ -327,6 +327,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, hostname, FIELD_STRING) },
 	{ ROW(plan, domainname, FIELD_STRING) },
 	{ ROW(plan, policy, FIELD_STRING) },
+	{ ROW(plan, policy_digest, FIELD_STRING) },
 	{ ROW(plan, bundle, FIELD_STRING) },
 	{ ROW(plan, namespaces, FIELD_FLAGS), .names = namespace_names },
 	{ LIST(plan, joins, join_type) },

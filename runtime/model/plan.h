@@ -276,6 +276,7 @@ struct plan {
 	char *backend;           /* "container" or "vm" */
 	char *hostname, *domainname;
 	char *policy;            /* name or path as given */
+	char *policy_digest;     /* policy_digest(), if the report is to have it */
 	char *bundle;            /* the OCI bundle's folder, absolute; NULL: not from a bundle */
 	uint64_t namespaces;     /* PLAN_NS bits: those to be made */
 	struct plan_join *joins; /* those to be joined */

@@ -41,6 +41,7 @@ struct report {
 	char *engine, *engine_reason; /* VM only: which, and why that one */
 	char *start, *start_reason; /* VM only: "cold" or "warm" (from a template), and why that */
 	char *image, *digest, *policy;
+	char *policy_digest;       /* "sha256:…" of all that the policy says, with what it extends */
 	char **command;
 	int status;                /* enum report_status */
 	int64_t exit_code;         /* what bivalve exits with */
@@ -50,6 +51,7 @@ struct report {
 	uint64_t wall_us;          /* launch to end of the workload */
 	uint64_t cpu_user_us, cpu_system_us;       /* of the workload with its children, as its own kernel counts */
 	uint64_t peak_memory_bytes;                /* of the workload's cgroup, else the largest process */
+	uint64_t max_rss_bytes;                    /* of the largest process that was waited for */
 	uint64_t oom_kills;        /* processes that the memory limit killed */
 	uint64_t pids_denied;      /* forks that the pids limit refused */
 	uint64_t read_bytes, write_bytes;          /* from and to devices */

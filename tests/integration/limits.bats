@@ -32,10 +32,18 @@ verdict() {
 
 @test "wall time: a child that outlives its parent dies with it" {
 	local seconds=98.$BASHPID$RANDOM
-	run sandbox --timeout 300ms sh -c "(setsid sleep $seconds &); sleep 60"
+	run sandbox --timeout 300ms --meta meta --policy judge sh -c "(setsid sleep $seconds &); sleep 60"
 	echo "$output"
 	[ "$status" -eq 124 ]
 	[ "$(verdict)" = "timeout wall_time" ]
+	grep -qx 'status:TO' meta
+	grep -qx 'killed:1' meta
+	grep -Eqx 'time-wall:[0-9]+\.[0-9]{3}' meta
+	run ! grep -Eq '^(exitcode|exitsig):' meta
+	for key in time cg-mem max-rss csw-voluntary csw-forced; do
+		grep -Eq "^$key:[0-9.]+\$" meta
+	done
+	[ "$(jq -r .policy_digest "$LIMITS/r.json")" = "$("$BIVALVE" policy show --digest judge)" ]
 	run -1 pgrep -f "sleep $seconds"
 }
 
@@ -56,9 +64,10 @@ verdict() {
 	[ "$status" -eq 3 ]
 	[ "$(cat out err)" = "few
 err" ]
-	run sandbox -t --output-limit 1000 true
-	[ "$status" -eq 125 ]
-	[[ "$output" == *"limits.output: what goes to a terminal is not counted"* ]]
+	sandbox -t --output-limit 1000 sh -c 'while :; do echo 0123456789; done' > out < /dev/null && status=0 || status=$?
+	[ "$status" -eq 137 ]
+	[ "$(verdict)" = "limit output" ]
+	[ "$(wc -c < out)" -eq 1000 ]
 }
 
 @test "file size, open files, bytes and inodes of what it writes" {

@@ -73,6 +73,14 @@ refused() {
 		"$BIVALVE" policy show "$name" >"$name.json"
 		"$BIVALVE" policy check "./$name.json"
 	done
+	[ "$("$BIVALVE" policy show --digest strict)" = "sha256:$("$BIVALVE" policy show --canonical strict | sha256sum | cut -d' ' -f1)" ]
+	[ "$("$BIVALVE" policy show --digest strict)" = "$("$BIVALVE" policy check --json ./strict.json | jq -r .digest)" ]
+	[ "$("$BIVALVE" policy show --digest strict)" != "$("$BIVALVE" policy show --digest judge)" ]
+	"$BIVALVE" policy check --json ./strict.json | jq -e '.valid and .policy == "./strict.json"'
+	echo '{ "version": 2 }' >bad.json
+	run --separate-stderr "$BIVALVE" policy check --json ./bad.json
+	[ "$status" -eq 125 ]
+	jq -e '.valid == false and (.error | startswith("./bad.json:1: version: "))' <<<"$output"
 	"$BIVALVE" policy list --groups --json | python3 -c 'if True:
 	import json, sys
 	groups = {g["name"]: g["syscalls"] for g in json.load(sys.stdin)}
@@ -87,6 +95,11 @@ refused() {
 	run "$BIVALVE" policy diff strict judge
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"+ limits.wall_time: 10000000us"* ]]
+	run "$BIVALVE" policy diff --json strict judge
+	[ "$status" -eq 1 ]
+	jq -e 'any(.right == "limits.wall_time: 10000000us" and .left == null) and
+		any(.key == "seccomp connect" and (.right | startswith("denied, EPERM")))' <<<"$output"
+	[ "$("$BIVALVE" policy diff --json strict strict | jq length)" = 0 ]
 }
 
 @test "the JSON schema, the tables in the program and the README agree" {

@@ -12,6 +12,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/options.h"
 #include "runtime/base/path.h"
+#include "runtime/base/sha256.h"
 #include "runtime/model/instance.h"
 #include "runtime/model/plan.h"
 #include "tests/unit/tap.h"
@@ -260,6 +261,32 @@ static void test_paths(void)
 	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0, "removing what is not there is fine");
 }
 
+/* FIPS 180-4's examples, and lengths at which the padding changes. */
+static void test_sha256(void)
+{
+	static const char *const known[][2] = {
+		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+			"248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+		{ "0123456789012345678901234567890123456789012345678901234",
+			"f34d5a0f80c0cbf84c8c0b90218c22637abd199965249da736a20143c8c9c9d9" },
+		{ "0123456789012345678901234567890123456789012345678901234567890123",
+			"9674d9e078535b7cec43284387a6ee39956188e735a85452b0050b55341cda56" },
+	};
+	char *million = xcalloc(1, 1000000), hex[SHA256_HEX];
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		sha256_hex(known[i][0], strlen(known[i][0]), hex);
+		ok(!strcmp(hex, known[i][1]), "SHA-256 of %zu bytes", strlen(known[i][0]));
+	}
+	memset(million, 'a', 1000000);
+	sha256_hex(million, 1000000, hex);
+	ok(!strcmp(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
+		"SHA-256 of a million bytes");
+	free(million);
+}
+
 static void test_ids(void)
 {
 	static const char *const bad[] = { "", ".", "..", ".x", "-x", "a/b", "a b", "\xc3\xa9",
@@ -294,6 +321,7 @@ int main(void)
 	test_record_refusals();
 	test_options();
 	test_paths();
+	test_sha256();
 	test_ids();
 	return tap_done();
 }

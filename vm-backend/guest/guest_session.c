@@ -310,10 +310,12 @@ static int send_exit(struct guest_session *s, struct agent_channel *c, const cha
 			: (uint64_t)s->usage.ru_maxrss * 1024;
 	told.oom_kills = stats.oom_kills;
 	told.pids_denied = stats.pids_denied;
-	told.read_bytes = s->end.read_bytes;
-	told.write_bytes = s->end.write_bytes;
-	told.switches = s->end.switches;
-	told.preemptions = s->end.preemptions;
+	/* Its PID 1 may have been ended too: then what that had waited for. */
+	told.read_bytes = s->told ? s->end.read_bytes : (uint64_t)s->usage.ru_inblock * 512;
+	told.write_bytes = s->told ? s->end.write_bytes : (uint64_t)s->usage.ru_oublock * 512;
+	told.switches = s->told ? s->end.switches : (uint64_t)s->usage.ru_nvcsw;
+	told.preemptions = s->told ? s->end.preemptions : (uint64_t)s->usage.ru_nivcsw;
+	told.max_rss_bytes = s->told ? s->end.max_rss_bytes : (uint64_t)s->usage.ru_maxrss * 1024;
 	s->state = SESSION_OVER;
 	return agent_channel_send(c, AGENT_EXIT, s->number, 0, &told, sizeof told, err);
 }
