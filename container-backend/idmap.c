@@ -162,21 +162,34 @@ static int open_userns(const struct plan *plan, pid_t pid, struct error *err)
 	return fd < 0 ? error_sys(err, "cannot open the user namespace") : fd;
 }
 
+/* Made in this mount namespace, whose peer it must not be. */
+static int detach(int *fd, const struct plan_mount *m, struct error *err)
+{
+	int r = mountfd_propagate(*fd, MS_PRIVATE | MS_REC);
+
+	if (r < 0)
+		return error_set(err, -r, "source: %s: cannot make it private: %s", m->source, strerror(-r));
+	return steal_fd(fd);
+}
+
 int idmap_mount(const struct plan *plan, const struct plan_mount *m, pid_t pid, struct error *err)
 {
 	_cleanup_close_ int userns = -1, fd = -1;
 	struct mount_options o;
-	bool recursive, all;
+	bool recursive, all, idmap;
 	int r;
 
 	if (mount_options_parse(m->options, 0, &o, err) < 0)
 		return error_prefix(err, "options");
-	recursive = o.recursive;
+	idmap = o.idmap || m->n_uid_maps;
+	recursive = o.recursive || (!idmap && !o.bind && !plan->mounts_exact);
 	all = o.idmap_recursive;
 	fd = mountfd_clone_at(AT_FDCWD, m->source, recursive, o.source_nofollow);
 	mount_options_release(&o);
 	if (fd < 0)
 		return error_set(err, -fd, "source: %s: %s", m->source, strerror(-fd));
+	if (!idmap)
+		return detach(&fd, m, err);
 	userns = m->n_uid_maps ? make_userns(m, err) : open_userns(plan, pid, err);
 	if (userns < 0)
 		return userns;
@@ -184,9 +197,9 @@ int idmap_mount(const struct plan *plan, const struct plan_mount *m, pid_t pid, 
 	if (r == -EINVAL || r == -EOPNOTSUPP || r == -EPERM)
 		return error_set(err, -r, "%s: the file system of %s cannot be idmapped on this kernel: %s",
 				m->n_uid_maps ? "uid_maps" : "options: idmap", m->source, strerror(-r));
-	if (r == 0) /* made in this mount namespace, whose peers it must not be */
-		r = mountfd_propagate(fd, MS_PRIVATE | MS_REC);
-	return r < 0 ? error_set(err, -r, "source: %s: cannot idmap it: %s", m->source, strerror(-r)) : steal_fd(&fd);
+	if (r < 0)
+		return error_set(err, -r, "source: %s: cannot idmap it: %s", m->source, strerror(-r));
+	return detach(&fd, m, err);
 }
 
 int idmap_lower(const char *lower, int userns_fd)

@@ -15,8 +15,8 @@ int idmap_write(const struct plan *plan, pid_t pid, struct error *err);
 /* Parent: a detached copy of a lower directory whose owners are seen through the child's maps. Its fd; -ENOTSUP when
  * this kernel, file system or user cannot: the files then belong to the overflow ids. */
 int idmap_lower(const char *lower, int userns_fd);
-/* Parent: a detached copy of a bind mount's source, its owners seen through the mount's maps, or through those of the
- * child's user namespace if it has none. Its fd, or -errno with err. */
+/* Parent: a detached, private copy of a bind mount's source; if it is to be idmapped, its owners seen through the
+ * mount's maps, or through those of the child's user namespace if it has none. Its fd, or -errno with err. */
 int idmap_mount(const struct plan *plan, const struct plan_mount *m, pid_t pid, struct error *err);
 /* Child: becomes 0:0 of its user namespace, once the maps are there. */
 int idmap_become_root(struct error *err);

@@ -132,16 +132,16 @@ static char receive(int sock, int *ret_fds, size_t n_fds)
 	return byte;
 }
 
-/* The idmapped sources, one a message. */
+/* The sources that the parent gives, one a message. */
 static int await_mounts(struct state *s, struct error *err)
 {
-	size_t n = mounts_count_idmapped(s->plan);
+	size_t n = mounts_count_given(s->plan, s->child->by_root);
 
 	for (size_t i = 0; i < n; i++) {
 		int fd;
 
 		if (receive(s->child->sock, &fd, 1) != CHILD_MOUNT || fd < 0)
-			return error_set(err, EPROTO, "unexpected message for the idmapped mounts");
+			return error_set(err, EPROTO, "unexpected message for the mounts");
 		if (mounts_adopt(&s->mounts, i, fd, err) < 0)
 			return -err->code;
 	}
@@ -312,7 +312,7 @@ static int set_up(struct state *s, struct error *err)
 	if (r == 0)
 		r = rootfs_open(&s->root, s->plan, err);
 	if (r == 0)
-		r = mounts_open(&s->mounts, s->plan, err);
+		r = mounts_open(&s->mounts, s->plan, s->child->by_root, err);
 	if (r == 0)
 		r = await_maps(s, err);
 	if (r == 0)

@@ -12,7 +12,7 @@
  */
 enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
-	CHILD_MOUNT = 'b',  /* the idmapped source of a bind mount; first of all, in the order of plan.mounts */
+	CHILD_MOUNT = 'b',  /* the source of a bind mount, see mounts_is_given(); first of all, in the plan's order */
 	CHILD_MAPS = 'm',   /* the id maps are written */
 	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
 	CHILD_HOOKS = 'h',  /* prestart and createRuntime have run: the states for the child's own */
@@ -22,6 +22,7 @@ enum child_message {
 struct child {
 	const struct spawn_request *request;
 	int sock;           /* to the parent */
+	bool by_root;       /* its maker is root, where it was made */
 	bool in_cgroup;     /* was cloned into its group: no CHILD_GROUPS will come */
 };
 

@@ -87,7 +87,7 @@ struct mount_step {
 	size_t index;             /* in plan.mounts; SIZE_MAX: of the base */
 	char *path;               /* where, clean */
 	struct mount_options options;
-	bool bind, idmapped;
+	bool bind, given;
 	bool overlay;             /* of a folder of the host */
 	size_t nth;               /* which of those */
 	bool late_read_only;      /* made read-only by mounts_finish */
@@ -241,22 +241,39 @@ bool mounts_need_cgroup(const struct plan *plan)
 	return false;
 }
 
-bool mounts_is_idmapped(const struct plan *plan, size_t i)
+/* Whether nothing of the plan is to follow or feed the host's mounts. */
+static bool is_all_private(const struct plan *plan)
 {
-	const struct plan_mount *m = &plan->mounts[i];
-	bool idmap = m->n_uid_maps || m->n_gid_maps;
+	const unsigned long linked = MS_SLAVE | MS_SHARED;
 
-	strv_foreach(word, m->options)
-		idmap |= !strcmp(word, "idmap") || !strcmp(word, "ridmap");
-	return idmap;
+	if (plan->root.propagation && mount_propagation(plan->root.propagation) & linked)
+		return false;
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		strv_foreach(word, plan->mounts[i].options)
+			if (mount_propagation(word) & linked)
+				return false;
+	return true;
 }
 
-size_t mounts_count_idmapped(const struct plan *plan)
+bool mounts_is_given(const struct plan *plan, size_t i, bool by_root)
+{
+	const struct plan_mount *m = &plan->mounts[i];
+	bool idmap = m->n_uid_maps || m->n_gid_maps, bind = is_type(m, "bind"), other = false;
+
+	strv_foreach(word, m->options) {
+		idmap |= !strcmp(word, "idmap") || !strcmp(word, "ridmap");
+		bind |= !strcmp(word, "bind") || !strcmp(word, "rbind");
+		other |= !strcmp(word, "remount") || !strcmp(word, "copy-symlink");
+	}
+	return idmap || (by_root && bind && !other && plan_has_userns(plan) && is_all_private(plan));
+}
+
+size_t mounts_count_given(const struct plan *plan, bool by_root)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < plan->n_mounts; i++)
-		n += mounts_is_idmapped(plan, i);
+		n += mounts_is_given(plan, i, by_root);
 	return n;
 }
 
@@ -300,7 +317,7 @@ static int add_step(struct mounts *m, const struct plan_mount *mount, size_t ind
 		return error_prefix(err, "mounts[%zu].options", index);
 	s->path = place_clean(mount->destination);
 	s->bind = is_bind(mount, &s->options);
-	s->idmapped = is_idmapped(mount, &s->options);
+	s->given = index != SIZE_MAX && mounts_is_given(m->plan, index, m->by_root);
 	s->overlay = plan_is_overlay(m->plan, mount);
 	for (size_t i = 0; s->overlay && i < index; i++)
 		s->nth += plan_is_overlay(m->plan, &m->plan->mounts[i]);
@@ -377,12 +394,12 @@ static int open_source(const struct mounts *m, struct mount_step *s, struct erro
 	return 0;
 }
 
-int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
+int mounts_open(struct mounts *ret, const struct plan *plan, bool by_root, struct error *err)
 {
 	unsigned long host;
 	int r;
 
-	*ret = (struct mounts){ .plan = plan };
+	*ret = (struct mounts){ .plan = plan, .by_root = by_root };
 	r = list_steps(ret, err);
 	if (r < 0)
 		return r;
@@ -390,7 +407,7 @@ int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err)
 	if (host != MS_SHARED)
 		r = set_host_propagation(host, err);
 	for (size_t i = 0; r == 0 && i < ret->n; i++)
-		if ((ret->steps[i].bind || ret->steps[i].overlay) && !ret->steps[i].idmapped)
+		if ((ret->steps[i].bind || ret->steps[i].overlay) && !ret->steps[i].given)
 			r = open_source(ret, &ret->steps[i], err);
 	if (r == 0 && host == MS_SHARED) /* the copies are the host's peers by now; nothing else may be */
 		r = set_host_propagation(MS_PRIVATE, err);
@@ -402,7 +419,7 @@ int mounts_adopt(struct mounts *m, size_t nth, int fd, struct error *err)
 	size_t index = 0;
 
 	for (; index < m->plan->n_mounts; index++)
-		if (mounts_is_idmapped(m->plan, index) && nth-- == 0)
+		if (mounts_is_given(m->plan, index, m->by_root) && nth-- == 0)
 			break;
 	for (size_t i = 0; i < m->n; i++)
 		if (m->steps[i].index == index && m->steps[i].source < 0) {
@@ -410,7 +427,7 @@ int mounts_adopt(struct mounts *m, size_t nth, int fd, struct error *err)
 			return 0;
 		}
 	(void)close(fd);
-	return error_set(err, EPROTO, "more idmapped mounts than asked for");
+	return error_set(err, EPROTO, "more sources of mounts than asked for");
 }
 
 /* ---- placing ---- */
@@ -496,7 +513,7 @@ static int place_bind(struct making *k, struct mount_step *s, struct error *err)
 	if (s->link)
 		return place_link(k, s, err);
 	if (s->source < 0)
-		return error_set(err, EPROTO, "source: the idmapped copy is missing");
+		return error_set(err, EPROTO, "source: the parent's copy is missing");
 	if (fstat(s->source, &st) < 0)
 		return error_sys(err, "source");
 	if (!strcmp(s->path, "/proc") && refuse_false_proc(s->source, err) < 0)
@@ -625,7 +642,7 @@ static int place_overlay(struct making *k, struct mount_step *s, struct error *e
 	int r;
 
 	if (s->source < 0)
-		return error_set(err, EPROTO, "source: the idmapped copy is missing");
+		return error_set(err, EPROTO, "source: the parent's copy is missing");
 	if (target < 0)
 		return target;
 	k->cwd = -1;

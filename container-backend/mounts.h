@@ -12,6 +12,7 @@
 struct mount_step;
 struct mounts {
 	const struct plan *plan;
+	bool by_root;             /* root makes the container: see mounts_is_given() */
 	struct mount_step *steps; /* in the order of mounting */
 	size_t n;
 	/* Asked for when the first cgroup mount is due: joins the control group and says what cgroupfs_list() found.
@@ -28,14 +29,19 @@ struct mounts {
 int mounts_check(const struct plan *plan, struct error *err);
 /*
  * Makes the mounts of this namespace private (or slaves, as the plan's propagation wants) and copies the sources of the
- * bind mounts, with the identity that may reach them.
+ * bind mounts, with the identity that may reach them, but those that the parent gives.
  */
-int mounts_open(struct mounts *ret, const struct plan *plan, struct error *err);
-/* How many sources the parent has to give, idmapped, by mounts_adopt in the order of plan.mounts. */
-size_t mounts_count_idmapped(const struct plan *plan);
-/* Whether the parent has to idmap the source of this mount. */
-bool mounts_is_idmapped(const struct plan *plan, size_t i);
-/* Takes the detached, idmapped copy of the nth of those sources. */
+int mounts_open(struct mounts *ret, const struct plan *plan, bool by_root, struct error *err);
+/* How many sources the parent has to give, by mounts_adopt in the order of plan.mounts. */
+size_t mounts_count_given(const struct plan *plan, bool by_root);
+/*
+ * Whether the parent has to give the source of this mount: one that is idmapped, which takes rights over its file
+ * system; and, for root (by_root), every bind mount of a user namespace, since the child has no capability over the
+ * host and cannot go through a folder that only its owner may enter. Not where the mount is to be the host's peer or
+ * slave, which a copy of the child's own mount namespace is.
+ */
+bool mounts_is_given(const struct plan *plan, size_t i, bool by_root);
+/* Takes the detached copy of the nth of those sources. */
 int mounts_adopt(struct mounts *m, size_t nth, int fd, struct error *err);
 /* Mounts everything: the base that every container has (unless mounts_exact), then the plan's in order, with the nodes
  * in /dev. Changes the working folder. */

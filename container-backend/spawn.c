@@ -98,7 +98,7 @@ static int send_lowers(struct spawn *s, struct error *err)
 	return r;
 }
 
-/* The sources whose owners are seen through maps, which takes our rights over their file systems. */
+/* The sources that take our rights: see mounts_is_given(). */
 static int send_mounts(struct spawn *s, struct error *err)
 {
 	const struct plan *plan = s->request->plan;
@@ -107,7 +107,7 @@ static int send_mounts(struct spawn *s, struct error *err)
 	for (size_t i = 0; r == 0 && i < plan->n_mounts; i++) {
 		_cleanup_close_ int fd = -1;
 
-		if (!mounts_is_idmapped(plan, i))
+		if (!mounts_is_given(plan, i, geteuid() == 0))
 			continue;
 		fd = idmap_mount(plan, &plan->mounts[i], s->pid, err);
 		r = fd < 0 ? error_prefix(err, "mounts[%zu]", i) : send_message(s, CHILD_MOUNT, &fd, 1, err);
@@ -238,7 +238,7 @@ static void abandon(struct spawn *s)
 
 static int clone_child(struct spawn *s, struct error *err)
 {
-	struct child child = { .request = s->request };
+	struct child child = { .request = s->request, .by_root = geteuid() == 0 };
 	_cleanup_close_ int group = -1, theirs = -1;
 	int pair[2];
 

@@ -168,6 +168,22 @@ canary
 	[[ "$output" == *"mounts[3].uidMappings"* ]]
 }
 
+@test "in a user namespace root reaches sources in folders that only their owner may enter" {
+	is_vm && skip "a microVM's files are served from outside: volumes.bats"
+	local inner=$D/of-one/of-another
+	mkdir -p "$inner/source" "$D/b/rootfs/mnt"
+	echo found > "$inner/source/file"
+	chown 100001:100001 "$inner"       # an id of the container
+	chown 4242:4242 "$D/of-one"        # nobody's in there
+	chmod 700 "$D/of-one" "$inner"
+	config '.linux.namespaces += [{ type: "user" }]
+		| .linux.uidMappings = [{ containerID: 0, hostID: 100000, size: 1000 }] | .linux.gidMappings = .linux.uidMappings
+		| .mounts += [{ destination: "/mnt", type: "bind", source: $source, options: ["rbind", "ro"] }]' \
+		--arg source "$inner/source"
+	sh_is 'cat /mnt/file; (echo x > /mnt/file) 2>&1; true'
+	[[ "$output" == found*"Read-only file system"* ]]
+}
+
 @test "propagation: a slave sees what the host mounts, a private one does not" {
 	is_vm && skip "mounts of the host do not happen in the guest"
 	mkdir "$D/shared"
