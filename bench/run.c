@@ -98,6 +98,28 @@ void bench_progress(struct bench_context *c, const char *suite, uint64_t round, 
 	(void)fflush(stderr); /* if it fails there is nobody to show it to */
 }
 
+uint64_t bench_short_warmup(const struct bench_context *c)
+{
+	return c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
+}
+
+int bench_rounds(struct bench_context *c, const char *suite, uint64_t warmup, uint64_t runs,
+		int (*one_round)(struct bench_context *c, const struct bench_round *round, void *state), void *state)
+{
+	struct bench_round round = { 0 };
+	int r = 0;
+
+	for (; r == 0 && round.number < warmup + runs; round.number++) {
+		bench_progress(c, suite, round.number, warmup + runs);
+		bench_order(c, round.number, round.columns, c->n_columns);
+		round.keep = round.number >= warmup;
+		r = one_round(c, &round, state);
+		if (r == 0 && bench_stopped(&c->stop))
+			r = -EINTR;
+	}
+	return r;
+}
+
 char **bench_column_argv(const struct bench_column *column, char *const *more_options, char *const *command)
 {
 	char **argv = NULL;

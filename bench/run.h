@@ -73,6 +73,19 @@ uint64_t bench_random(struct bench_context *c, uint64_t below);
 void bench_order(struct bench_context *c, uint64_t round, size_t *order, size_t n);
 uint64_t bench_runs(const struct bench_context *c, uint64_t quick, uint64_t full);
 uint64_t bench_warmup(const struct bench_context *c);
+/*
+ * The rounds of a suite: each calls one_round with the columns in their order for it. Shows how far it is. Returns 0,
+ * -EINTR when it was stopped, or what one_round returned.
+ */
+struct bench_round {
+	size_t columns[BENCH_MAX_COLUMNS];
+	uint64_t number;
+	bool keep;               /* false: it warms up */
+};
+int bench_rounds(struct bench_context *c, const char *suite, uint64_t warmup, uint64_t runs,
+		int (*one_round)(struct bench_context *c, const struct bench_round *round, void *state), void *state);
+/* Where a round starts machines: none in a quick run, unless the user says how many. */
+uint64_t bench_short_warmup(const struct bench_context *c);
 /* Shows how far the suite is, on a terminal only. round counts the warm-up too. */
 void bench_progress(struct bench_context *c, const char *suite, uint64_t round, uint64_t rounds);
 /* The words that run command in the column. The caller frees them. */

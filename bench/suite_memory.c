@@ -125,21 +125,18 @@ static int memory_sample(struct bench_context *c, size_t column, bool keep)
 	return 0;
 }
 
-int suite_memory(struct bench_context *c, const struct bench_suite *suite)
+static int memory_round(struct bench_context *c, const struct bench_round *round, void *state)
 {
-	uint64_t runs = bench_runs(c, 6, 10), warmup = c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
-	size_t order[BENCH_MAX_COLUMNS];
 	int r = 0;
 
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, order, c->n_columns);
-		for (size_t k = 0; r == 0 && k < c->n_columns; k++)
-			r = memory_sample(c, order[k], round >= warmup);
-		if (r == 0 && bench_stopped(&c->stop))
-			r = -EINTR;
-	}
+	for (size_t k = 0; r == 0 && k < c->n_columns; k++)
+		r = memory_sample(c, round->columns[k], round->keep);
 	return r;
+}
+
+int suite_memory(struct bench_context *c, const struct bench_suite *suite)
+{
+	return bench_rounds(c, suite->name, bench_short_warmup(c), bench_runs(c, 6, 10), memory_round, NULL);
 }
 
 /* ---- density ---- */

@@ -141,26 +141,30 @@ static int sample(struct bench_context *c, struct net *net, size_t row, size_t c
 	return 0;
 }
 
+static int net_round(struct bench_context *c, const struct bench_round *round, void *state)
+{
+	size_t order[ARRAY_LEN(rows)];
+	int r = 0;
+
+	bench_order(c, 0, order, ARRAY_LEN(rows));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(rows) * c->n_columns; i++) {
+		r = sample(c, state, order[i / c->n_columns], round->columns[i % c->n_columns], round->keep);
+		if (r == 0 && bench_stopped(&c->stop))
+			r = -EINTR;
+	}
+	return r;
+}
+
 int suite_net(struct bench_context *c, const struct bench_suite *suite)
 {
-	uint64_t warmup = bench_warmup(c), runs = bench_runs(c, 10, 20);
-	size_t columns[BENCH_MAX_COLUMNS], order[ARRAY_LEN(rows)];
 	struct net net = { 0 };
 	struct error err = { 0 };
 	int r = open_all(c, &net, &err);
 
 	for (size_t i = 0; r < 0 && r != -EINTR && i < ARRAY_LEN(rows) * c->n_columns; i++)
 		bench_cell_fail(cell_of(c, i % ARRAY_LEN(rows), i / ARRAY_LEN(rows)), "%s", err.message);
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, columns, c->n_columns);
-		bench_order(c, 0, order, ARRAY_LEN(rows));
-		for (size_t i = 0; r == 0 && i < ARRAY_LEN(rows) * c->n_columns; i++) {
-			r = sample(c, &net, order[i / c->n_columns], columns[i % c->n_columns], round >= warmup);
-			if (r == 0 && bench_stopped(&c->stop))
-				r = -EINTR;
-		}
-	}
+	if (r == 0)
+		r = bench_rounds(c, suite->name, bench_warmup(c), bench_runs(c, 10, 20), net_round, &net);
 	close_all(c, &net);
 	return r == -EINTR ? r : 0;
 }

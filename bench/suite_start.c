@@ -98,23 +98,24 @@ static bool is_slow(const struct bench_column *column)
 	return column->kind == BENCH_VM || column->machine;
 }
 
-int suite_startup(struct bench_context *c, const struct bench_suite *suite)
+static int startup_round(struct bench_context *c, const struct bench_round *round, void *state)
 {
 	/* A machine takes as long as hundreds of containers: in a quick run the quick ones get more samples. */
-	uint64_t warmup = bench_warmup(c), runs = bench_runs(c, 8, 100), times = c->quick && !c->runs ? 5 : 1;
-	size_t order[BENCH_MAX_COLUMNS];
+	uint64_t times = c->quick && !c->runs ? 5 : 1;
 	int r = 0;
 
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, order, c->n_columns);
-		for (size_t k = 0; r == 0 && k < c->n_columns; k++)
-			for (uint64_t i = 0; r == 0 && i < (is_slow(&c->columns[order[k]]) ? 1 : times); i++)
-				r = start_once(c, suite->name, order[k], round >= warmup);
-		if (r == 0 && bench_stopped(&c->stop))
-			r = -EINTR;
+	for (size_t k = 0; r == 0 && k < c->n_columns; k++) {
+		size_t column = round->columns[k];
+
+		for (uint64_t i = 0; r == 0 && i < (is_slow(&c->columns[column]) ? 1 : times); i++)
+			r = start_once(c, "startup", column, round->keep);
 	}
 	return r;
+}
+
+int suite_startup(struct bench_context *c, const struct bench_suite *suite)
+{
+	return bench_rounds(c, suite->name, bench_warmup(c), bench_runs(c, 8, 100), startup_round, NULL);
 }
 
 /* ---- parallel ---- */
@@ -182,23 +183,22 @@ static int parallel_sample(struct bench_context *c, size_t column, size_t level,
 	return 0;
 }
 
-int suite_parallel(struct bench_context *c, const struct bench_suite *suite)
+static int parallel_round(struct bench_context *c, const struct bench_round *round, void *state)
 {
 	static const size_t levels[] = { 1, 10, 50 };
-	uint64_t runs = bench_runs(c, 6, 6), warmup = c->warmup != UINT64_MAX ? c->warmup : 0;
-	size_t order[BENCH_MAX_COLUMNS], n = c->quick ? 2 : ARRAY_LEN(levels);
+	size_t n = c->quick ? 2 : ARRAY_LEN(levels);
 	int r = 0;
 
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, order, c->n_columns);
-		for (size_t i = 0; r == 0 && i < n; i++)
-			for (size_t k = 0; r == 0 && k < c->n_columns; k++)
-				r = parallel_sample(c, order[k], levels[i], round >= warmup);
-		if (r == 0 && bench_stopped(&c->stop))
-			r = -EINTR;
-	}
+	for (size_t i = 0; r == 0 && i < n * c->n_columns; i++)
+		r = parallel_sample(c, round->columns[i % c->n_columns], levels[i / c->n_columns], round->keep);
 	return r;
+}
+
+int suite_parallel(struct bench_context *c, const struct bench_suite *suite)
+{
+	uint64_t warmup = c->warmup != UINT64_MAX ? c->warmup : 0;
+
+	return bench_rounds(c, suite->name, warmup, bench_runs(c, 6, 6), parallel_round, NULL);
 }
 
 /* ---- teardown ---- */
@@ -232,34 +232,39 @@ static int end_once(
 	return r;
 }
 
+static int teardown_sample(struct bench_context *c, size_t column, bool by_signal, bool keep)
+{
+	const struct bench_column *k = &c->columns[column];
+	struct bench_cell *cell =
+		bench_cell(c, "teardown", by_signal ? "SIGTERM to gone" : "exit to gone", "ms", false, column);
+	struct error err = { 0 };
+	double ms = 0;
+	int r;
+
+	if (k->error)
+		bench_cell_fail(cell, "%s", k->error);
+	if (cell->error)
+		return 0;
+	r = end_once(c, k, by_signal, &ms, &err);
+	if (r == -EINTR || bench_stopped(&c->stop))
+		return -EINTR;
+	if (r < 0)
+		bench_cell_fail(cell, "%s", err.message);
+	else if (keep)
+		bench_cell_add(cell, ms);
+	return 0;
+}
+
+static int teardown_round(struct bench_context *c, const struct bench_round *round, void *state)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < 2 * c->n_columns; i++)
+		r = teardown_sample(c, round->columns[i / 2], i % 2 == 1, round->keep);
+	return r;
+}
+
 int suite_teardown(struct bench_context *c, const struct bench_suite *suite)
 {
-	static const char *const names[] = { "exit to gone", "SIGTERM to gone" };
-	uint64_t runs = bench_runs(c, 6, 20), warmup = c->warmup != UINT64_MAX ? c->warmup : c->quick ? 0 : 1;
-	size_t order[BENCH_MAX_COLUMNS];
-
-	for (uint64_t round = 0; round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, order, c->n_columns);
-		for (size_t i = 0; i < 2 * c->n_columns; i++) {
-			const struct bench_column *k = &c->columns[order[i / 2]];
-			struct bench_cell *cell = bench_cell(c, suite->name, names[i % 2], "ms", false, order[i / 2]);
-			struct error err = { 0 };
-			double ms = 0;
-			int r;
-
-			if (k->error)
-				bench_cell_fail(cell, "%s", k->error);
-			if (cell->error)
-				continue;
-			r = end_once(c, k, i % 2 == 1, &ms, &err);
-			if (r == -EINTR || bench_stopped(&c->stop))
-				return -EINTR;
-			if (r < 0)
-				bench_cell_fail(cell, "%s", err.message);
-			else if (round >= warmup)
-				bench_cell_add(cell, ms);
-		}
-	}
-	return 0;
+	return bench_rounds(c, suite->name, bench_short_warmup(c), bench_runs(c, 6, 20), teardown_round, NULL);
 }

@@ -202,14 +202,20 @@ static size_t gather(struct bench_context *c, const char *suite, const struct wo
 	return n;
 }
 
-static int one_round(struct bench_context *c, const struct work *const *list, size_t n, size_t *columns, bool keep)
+struct works {
+	const struct work *list[MAX_WORKS];
+	size_t n;
+};
+
+static int one_round(struct bench_context *c, const struct bench_round *round, void *state)
 {
+	const struct works *all = state;
 	size_t order[MAX_WORKS];
 
-	bench_order(c, 0, order, n);
-	for (size_t i = 0; i < n; i++)
+	bench_order(c, 0, order, all->n);
+	for (size_t i = 0; i < all->n; i++)
 		for (size_t k = 0; k < c->n_columns; k++) {
-			int r = sample(c, list[order[i]], columns[k], keep);
+			int r = sample(c, all->list[order[i]], round->columns[k], round->keep);
 
 			if (r == 0 && bench_stopped(&c->stop))
 				r = -EINTR;
@@ -234,22 +240,15 @@ static uint64_t runs_of(const struct bench_context *c, const char *suite)
 
 int suite_workloads(struct bench_context *c, const struct bench_suite *suite)
 {
-	uint64_t warmup = bench_warmup(c), runs = runs_of(c, suite->name);
-	const struct work *list[MAX_WORKS];
-	size_t columns[BENCH_MAX_COLUMNS], n;
+	struct works all;
 	int r = 0;
 
 	for (size_t k = 0; k < c->n_columns && r == 0; k++)
 		r = open_session(c, k);
 	if (r < 0)
 		return r;
-	n = gather(c, suite->name, list);
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, columns, c->n_columns);
-		r = one_round(c, list, n, columns, round >= warmup);
-	}
-	return r;
+	all.n = gather(c, suite->name, all.list);
+	return bench_rounds(c, suite->name, bench_warmup(c), runs_of(c, suite->name), one_round, &all);
 }
 
 /* ---- noisy: the same workload alone, and beside as many neighbours of its kind as there are processors ---- */
@@ -333,11 +332,19 @@ static int noisy_sample(struct bench_context *c, size_t column, struct neighbour
 	return 0;
 }
 
+static int noisy_round(struct bench_context *c, const struct bench_round *round, void *state)
+{
+	struct neighbours *all = state;
+	int r = 0;
+
+	for (size_t k = 0; r == 0 && k < c->n_columns; k++)
+		r = noisy_sample(c, round->columns[k], &all[round->columns[k]], round->keep);
+	return r;
+}
+
 int suite_noisy(struct bench_context *c, const struct bench_suite *suite)
 {
-	uint64_t warmup = bench_warmup(c), runs = bench_runs(c, 6, 20);
 	struct neighbours all[BENCH_MAX_COLUMNS] = { 0 };
-	size_t columns[BENCH_MAX_COLUMNS];
 	struct error err = { 0 };
 	int r = 0;
 
@@ -350,14 +357,8 @@ int suite_noisy(struct bench_context *c, const struct bench_suite *suite)
 			r = 0;
 		}
 	}
-	for (uint64_t round = 0; r == 0 && round < warmup + runs; round++) {
-		bench_progress(c, suite->name, round, warmup + runs);
-		bench_order(c, round, columns, c->n_columns);
-		for (size_t k = 0; r == 0 && k < c->n_columns; k++)
-			r = noisy_sample(c, columns[k], &all[columns[k]], round >= warmup);
-		if (r == 0 && bench_stopped(&c->stop))
-			r = -EINTR;
-	}
+	if (r == 0)
+		r = bench_rounds(c, suite->name, bench_warmup(c), bench_runs(c, 6, 20), noisy_round, all);
 	for (size_t k = 0; k < c->n_columns; k++)
 		close_neighbours(&all[k]);
 	return r;

@@ -205,6 +205,18 @@ int path_remove_tree(int dirfd, const char *name, struct error *err)
 	return remove_entry(dirfd, name, 0, 0, err);
 }
 
+int path_check_output(const char *option, const char *path, struct error *err)
+{
+	_cleanup_free_ char *dir = NULL;
+	const char *slash;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	slash = strrchr(path, '/');
+	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	return access(dir, W_OK) < 0 ? error_sys(err, "%s %s: cannot write to its folder", option, path) : 0;
+}
+
 char *path_program_dir(void)
 {
 	char path[4096], *slash;

@@ -26,6 +26,12 @@ int file_write_atomic(int dirfd, const char *path, const void *data, size_t len,
  */
 int file_write_volatile(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
+/*
+ * Whether a file can be made at path, the value of an option: what cannot be written should be known before anything
+ * runs, not after. NULL and "-" always can. Returns 0 or -errno.
+ */
+int path_check_output(const char *option, const char *path, struct error *err);
+
 /* One write(2) of a small control file (procfs, cgroupfs). Returns 0 or -errno. */
 int file_write_once(int dirfd, const char *path, const char *text);
 

@@ -213,17 +213,22 @@ static void push_option(char ***v, const char *name, const char *value)
 	strv_push(v, xstrdup(value));
 }
 
-static void launched_column(struct bench_column *k, const struct column_options *o, const char *image)
+void bench_launch_words(struct bench_column *k)
 {
 	_cleanup_free_ char *self = path_program_dir();
 
 	strv_push(&k->before, xasprintf("%s/bivalve", self ? self : "."));
 	strv_push(&k->before, xstrdup("launch"));
 	push_option(&k->before, "--backend", bench_is_vm(k->kind) ? "vm" : kind_names[k->kind]);
+	if (bench_is_vm(k->kind)) /* never by what happens to exist */
+		push_option(&k->before, "--start", k->kind == BENCH_VM ? "cold" : "warm");
+}
+
+static void launched_column(struct bench_column *k, const struct column_options *o, const char *image)
+{
+	bench_launch_words(k);
 	push_option(&k->before, "--policy", o->policy);
 	if (bench_is_vm(k->kind)) {
-		push_option(&k->before, "--start",
-			k->kind == BENCH_VM ? "cold" : "warm"); /* never by what happens to exist */
 		push_option(&k->before, "--engine", o->engine);
 		push_option(&k->before, "--kernel", o->kernel);
 	}

@@ -42,6 +42,8 @@ bool bench_have_templates(void); /* of any image */
 
 /* Splits "native,container,vm" into kinds. Their number, or -EINVAL. */
 int bench_parse_backends(const char *text, enum bench_kind kinds[BENCH_MAX_COLUMNS], struct error *err);
+/* The first words of a launch in a column of that kind: program, verb, shell and kind of start. */
+void bench_launch_words(struct bench_column *k);
 /* "native", "container", "vm"; the second of a kind is "container 2". */
 char *bench_column_name(const struct bench_context *c, enum bench_kind kind);
 /*

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,26 +16,27 @@
 
 enum { EXIT_INTERRUPTED = 130, EXIT_CELL_FAILED = 1 };
 
-static int check_file(const char *path, struct error *err)
+int bench_parse_count(const char *text, void *target, struct error *err)
 {
-	_cleanup_free_ char *dir = NULL;
-	const char *slash;
+	char *end;
+	unsigned long long value = strtoull(text, &end, 10);
 
-	if (!path || !strcmp(path, "-"))
-		return 0;
-	slash = strrchr(path, '/');
-	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
-	return access(dir, W_OK) < 0 ? error_sys(err, "%s: cannot write to its folder", path) : 0;
+	if (text[0] < '0' || text[0] > '9' || *end || value > STATS_MAX_SAMPLES)
+		return error_set(err, EINVAL, "%s: expected a number, at most %d", text, STATS_MAX_SAMPLES);
+	*(uint64_t *)target = value;
+	return 0;
 }
 
 int bench_output_check(const struct bench_output *o, struct error *err)
 {
-	const char *const all[] = { o->json, o->csv, o->markdown, o->html };
+	const struct { const char *option, *path; } all[] = {
+		{ "--json", o->json }, { "--csv", o->csv }, { "--md", o->markdown }, { "--html", o->html },
+	};
 	int r = 0, standard = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(all); i++) {
-		r = check_file(all[i], err);
-		standard += all[i] && !strcmp(all[i], "-");
+		r = path_check_output(all[i].option, all[i].path, err);
+		standard += all[i].path && !strcmp(all[i].path, "-");
 	}
 	return r == 0 && standard > 1 ? error_set(err, EINVAL, "only one of the results can go to standard output") : r;
 }

@@ -15,6 +15,8 @@ struct bench_output {
 	{ 0, "md", OPTION_STRING, &(o).markdown, "FILE", "tables as Markdown", NULL },                       \
 	{ 0, "html", OPTION_STRING, &(o).html, "FILE", "one page with plots, which asks for nothing else", NULL }
 
+/* A number of samples, for options_parse(). */
+int bench_parse_count(const char *text, void *target, struct error *err);
 /* Whether the files can be written, before anything is measured. Returns 0 or -errno. */
 int bench_output_check(const struct bench_output *o, struct error *err);
 /*

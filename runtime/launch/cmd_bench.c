@@ -68,17 +68,6 @@ static int add_word(struct bench_options *o, const char *word, struct error *err
 	return r;
 }
 
-static int parse_count(const char *text, void *target, struct error *err)
-{
-	char *end;
-	unsigned long long value = strtoull(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end || value > STATS_MAX_SAMPLES)
-		return error_set(err, EINVAL, "%s: expected a number, at most %d", text, STATS_MAX_SAMPLES);
-	*(uint64_t *)target = value;
-	return 0;
-}
-
 static void print_usage(const struct option_row *rows)
 {
 	printf("Usage: bivalve bench [OPTIONS] [SUITE…]\n"
@@ -100,17 +89,19 @@ static int parse(struct bench_options *o, int argc, char **argv, struct error *e
 {
 	const struct option_row rows[] = {
 		{ 0, "quick", OPTION_FLAG, &o->quick, NULL, "fewer and shorter samples: minutes, not an hour", NULL },
-		{ 0, "runs", OPTION_PARSED, &o->runs, "N", "samples of each column, for every suite", parse_count },
-		{ 0, "warmup", OPTION_PARSED, &o->warmup, "N", "rounds before the first that counts", parse_count },
+		{ 0, "runs", OPTION_PARSED, &o->runs, "N", "samples of each column, for every suite",
+			bench_parse_count },
+		{ 0, "warmup", OPTION_PARSED, &o->warmup, "N", "rounds before the first that counts",
+			bench_parse_count },
 		{ 0, "backends", OPTION_STRING, &o->columns.backends, "LIST",
 			"native,container,vm,vm-warm; the first is what the others are compared with", NULL },
-		{ 0, "engine", OPTION_STRING, &o->columns.engine, "auto|kvm|qemu", "what runs the microVM (auto)",
+		{ 0, "engine", OPTION_STRING, &o->columns.engine, "NAME", "auto, kvm or qemu: what runs the microVM",
 			NULL },
 		{ 0, "kernel", OPTION_STRING, &o->columns.kernel, "NAME", "guest kernel (the preferred one)", NULL },
 		{ 0, "policy", OPTION_STRING, &o->columns.policy, "P", "a policy by name or file (default)", NULL },
 		{ 0, "dir", OPTION_STRING, &o->dir, "DIR", "where disk and meta make their files (/var/tmp)", NULL },
 		{ 0, "probes", OPTION_STRING, &o->probes, "FILE", "what tightness runs (tests/containment/run)", NULL },
-		{ 0, "seed", OPTION_PARSED, &o->seed, "N", "of the random order (the time)", parse_count },
+		{ 0, "seed", OPTION_PARSED, &o->seed, "N", "of the random order (the time)", bench_parse_count },
 		BENCH_OUTPUT_ROWS(o->output),
 		{ 0, "list", OPTION_FLAG, &o->list, NULL, "print the suites and do nothing", NULL },
 		{ 0 },
@@ -219,7 +210,11 @@ static int bench_diff(int argc, char **argv, struct error *err)
 
 	r = options_parse(rows, argc, argv, &at, &help, err);
 	if (r == 0 && help) {
-		printf("Usage: bivalve bench diff [--fail-if '>5%%'] A.json B.json\n\nOptions:\n");
+		printf("Usage: bivalve bench diff [--fail-if '>5%%'] A.json B.json\n\n"
+		       "Compares two results, metric by metric and column by column, B to A. Lines with ! got worse by "
+		       "more than N%%.\n"
+		       "Exit status: 0; 1 with --fail-if, when there is such a line; 125 a file is no such result.\n\n"
+		       "Options:\n");
 		options_print(rows, stdout);
 		return 0;
 	}
@@ -258,7 +253,8 @@ static int bench_show(int argc, char **argv, struct error *err)
 	int at, r = options_parse(rows, argc, argv, &at, &help, err);
 
 	if (r == 0 && help) {
-		printf("Usage: bivalve bench show [OPTIONS] A.json\n\nOptions:\n");
+		printf("Usage: bivalve bench show [OPTIONS] A.json\n\n"
+		       "Shows a result of before as a table, or in the forms that are asked for.\n\nOptions:\n");
 		options_print(rows, stdout);
 		return 0;
 	}

@@ -88,23 +88,11 @@ int report_write(const struct report *report, const char *path, struct error *er
 	return 0;
 }
 
-static int check_path(const char *option, const char *path, struct error *err)
-{
-	_cleanup_free_ char *dir = NULL;
-	const char *slash;
-
-	if (!path || !strcmp(path, "-"))
-		return 0;
-	slash = strrchr(path, '/');
-	dir = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
-	return access(dir, W_OK) < 0 ? error_sys(err, "--%s %s: cannot write to its folder", option, path) : 0;
-}
-
 int report_check_paths(const struct launch_options *o, struct error *err)
 {
-	int r = check_path("report", o->report, err);
+	int r = path_check_output("--report", o->report, err);
 
-	return r < 0 ? r : check_path("meta", o->meta, err);
+	return r < 0 ? r : path_check_output("--meta", o->meta, err);
 }
 
 void report_leave(const struct launch_options *o, const struct report *report)

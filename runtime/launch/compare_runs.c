@@ -17,17 +17,6 @@
 #include "runtime/launch/bench_columns.h"
 #include "runtime/launch/compare_runs.h"
 
-int compare_parse_count(const char *text, void *target, struct error *err)
-{
-	char *end;
-	unsigned long long value = strtoull(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end || value > STATS_MAX_SAMPLES)
-		return error_set(err, EINVAL, "%s: expected a number, at most %d", text, STATS_MAX_SAMPLES);
-	*(uint64_t *)target = value;
-	return 0;
-}
-
 /* The options of launch among the words before the image: ours, which launch does not know, are left out. */
 static char **launch_words(const struct launch_options *o, char **argv)
 {
@@ -141,16 +130,7 @@ static int native_column(struct bench_column *k, struct launch_options *o, const
 
 static void launched_column(struct bench_column *k, const struct launch_options *o, char **words)
 {
-	_cleanup_free_ char *self = path_program_dir();
-
-	strv_push(&k->before, xasprintf("%s/bivalve", self ? self : "."));
-	strv_push(&k->before, xstrdup("launch"));
-	strv_push(&k->before, xstrdup("--backend"));
-	strv_push(&k->before, xstrdup(bench_is_vm(k->kind) ? "vm" : "container"));
-	if (bench_is_vm(k->kind)) {
-		strv_push(&k->before, xstrdup("--start"));
-		strv_push(&k->before, xstrdup(k->kind == BENCH_VM_WARM ? "warm" : "cold"));
-	}
+	bench_launch_words(k);
 	strv_foreach(word, words)
 		strv_push(&k->before, xstrdup(word));
 	k->image = xstrdup(o->image);
