@@ -25,7 +25,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +49,13 @@
 #include "vm-backend/template.h"
 #include "vm-backend/vm_children.h"
 #include "vm-backend/vm_config.h"
+#include "vm-backend/vm_end.h"
 #include "vm-backend/vm_limits.h"
 #include "vm-backend/vm_monitor.h"
 #include "vm-backend/vm_verbs.h"
 
 enum {
 	MIN_MEMORY_BYTES = 64 << 20,
-	MAX_USAGE = 1 << 20,
-	END_MS = 5000,           /* for a killed process to be gone */
 };
 
 /* What a plan can ask for that is the host kernel's to give. `features` lists these, and what else is refused. */
@@ -512,8 +510,6 @@ static int detach(struct instance *in, struct creation *c, struct error *err)
 	return r;
 }
 
-static int vm_delete(const struct instance *in, struct error *err);
-
 static int vm_create(const struct plan *plan, struct instance *in, const int stdio[3], struct error *err)
 {
 	struct creation c = { .use = { .file = { .fd = -1 } }, .event_fd = -1, .start_fd = -1, .ready = -1,
@@ -574,58 +570,6 @@ static int vm_start(struct instance *in, struct error *err)
 	close_cleanup(&in->live.start_fd);
 	in->live.start_fd = -1;
 	return r < 0 ? error_set(err, -r, "vm: the monitor does not take the start: %s", strerror(-r)) : 0;
-}
-
-static void vm_account(const struct instance *in, struct report *report)
-{
-	_cleanup_free_ char *path = xasprintf("%s/" VM_MONITOR_USAGE, in->dir);
-	_cleanup_json_ struct json *j = NULL;
-	struct machine_usage usage = { 0 };
-
-	if (json_parse_file(AT_FDCWD, path, MAX_USAGE, &j, NULL) < 0 ||
-			record_read(j, &machine_usage_type, &usage, NULL) < 0)
-		return; /* the monitor was killed: not known */
-	report->vmm_cpu_us = usage.cpu_us;
-	report->vmm_peak_rss_bytes = usage.peak_rss_bytes;
-	report->machine = usage.machine; /* the report's now */
-}
-
-/* Kills a process and waits until it is gone; reaps it if it is ours. */
-static int end_process(uint64_t pid, uint64_t start, const char *what, struct error *err)
-{
-	_cleanup_close_ int pidfd = vm_open_process(pid, start);
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	int r;
-
-	if (pidfd == -ESRCH)
-		return 0;
-	if (pidfd < 0)
-		return error_set(err, -pidfd, "cannot open %s (pid %llu)", what, (unsigned long long)pid);
-	r = pidfd_kill(pidfd, SIGKILL);
-	if (r < 0 && r != -ESRCH)
-		return error_set(err, -r, "cannot kill %s (pid %llu): %s", what, (unsigned long long)pid, strerror(-r));
-	if (poll(&p, 1, END_MS) == 0)
-		return error_set(err, ETIMEDOUT, "%s (pid %llu) does not end", what, (unsigned long long)pid);
-	(void)waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG); /* ECHILD: somebody else's */
-	return 0;
-}
-
-static int vm_delete(const struct instance *in, struct error *err)
-{
-	int r = end_process(in->pid, in->pid_start, "the monitor", err);
-	int r2 = end_process(in->vmm_pid, in->vmm_pid_start, "the machine", r < 0 ? NULL : err);
-	struct cgroup_host host;
-
-	/* Only of our own: while a dead launcher's is swept away, the children that there are belong to another. */
-	if (in->live.pidfd >= 0)
-		vm_children_await();
-	if (r == 0)
-		r = r2;
-	if (r < 0 || !in->cgroup)
-		return r;
-	cgroup_probe(&host);
-	r = cgroup_kill(&host, in->cgroup, err);
-	return r < 0 && r != -ENOENT ? r : cgroup_remove(&host, in->cgroup, err);
 }
 
 const struct backend vm_backend = {

@@ -33,13 +33,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
@@ -49,13 +46,12 @@
 #include "runtime/model/backend.h"
 #include "runtime/model/usernet.h"
 #include "vm-backend/agent_host.h"
-#include "vm-backend/measure.h"
-#include "vm-backend/saved.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_children.h"
 #include "vm-backend/vm_control.h"
 #include "vm-backend/vm_log.h"
 #include "vm-backend/vm_monitor.h"
+#include "vm-backend/vm_monitor_private.h"
 #include "vm-backend/vm_view.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -64,35 +60,11 @@
 #define KILL_NS   (2 * SECOND_NS)   /* for SIGKILL to take effect in the guest */
 #define LOST_NS   (2 * SECOND_NS)   /* for a machine whose agent channel has closed to end */
 #define CHANGES_LIST_BYTES (UINT64_C(256) << 20) /* of names and what else is told of files */
-#define OFF_MS    2000              /* for the guest to write back its disks */
 
-enum { EXIT_INTERNAL = 125, STOP_STEPS = 500, STOP_STEP_NS = 1000000 };
+enum { EXIT_INTERNAL = 125 };
 enum {
 	WATCH_SIGNALS = AGENT_HOST_WATCHES, WATCH_MACHINE, WATCH_LOG, WATCH_START, WATCH_READY, WATCH_CONTROL,
 	WATCH_COUNT = WATCH_CONTROL + CONTROL_WATCHES,
-};
-
-struct monitor {
-	const struct vm_monitor_start *start;
-	struct agent_host agent;
-	struct control_server control;
-	struct vm_log log;
-	int signal_fd, machine_fd, start_fd;
-	int dir_fd;              /* the instance's folder, by which it is reached from any root */
-	int ready_fd;            /* to the maker, until it has released us; -1 */
-	pid_t machine;
-	int machine_proc;        /* its folder in /proc, which is not there in the workload's view; -1: not known */
-	int saving[2];           /* the machine's control socket, ours and its own until it has it */
-	struct vm_machine described; /* what the plan makes of it; lives as long as the process */
-	uint64_t spawned_ns, deadline_ns; /* deadline 0: none */
-	uint64_t paused_ns;      /* since when the machine is stopped; 0: it runs */
-	bool told_isolated;
-	bool go;                 /* the start byte has come */
-	bool killing;            /* SIGKILL was passed on */
-	bool writable;           /* the machine has a disk that it may write */
-	bool lost;               /* the agent channel has closed */
-	bool finished;
-	int exit_status;
 };
 
 /* Signals that somebody may send to the monitor and means the workload. */
@@ -381,97 +353,13 @@ static void on_deadline(struct monitor *m)
 		fail(m, &err);
 }
 
-/* Lets the guest write back what it has not; without a writable disk there is nothing. */
-static void power_off(struct monitor *m)
-{
-	struct pollfd machine = { m->machine_fd, POLLIN, 0 };
-
-	if (m->writable && m->machine_fd >= 0 && agent_host_shutdown(&m->agent, NULL) == 0)
-		(void)poll(&machine, 1, OFF_MS); /* then it is killed, whatever it does */
-}
-
-/* Figures for the report, no more. */
-static void keep_usage(const struct monitor *m, const struct machine_usage *usage)
-{
-	struct json_writer *w = json_writer_new(true);
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-
-	record_write(w, NULL, &machine_usage_type, usage, false);
-	text = json_writer_finish(w, &len);
-	(void)file_write_atomic(m->dir_fd, VM_MONITOR_USAGE, text, len, 0600, NULL); /* without it they are unknown */
-}
-
-/* Ends the machine and takes its usage: what its threads used is known only as long as it runs. */
-static void end_machine(struct monitor *m)
-{
-	struct machine_usage all = { 0 };
-	struct rusage usage = { 0 };
-
-	if (m->machine <= 0)
-		return;
-	vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns || m->machine_fd < 0,
-			&all.machine);
-	(void)kill(m->machine, SIGKILL); /* our child and not yet reaped: the pid is its own */
-	while (wait4(m->machine, NULL, 0, &usage) < 0 && errno == EINTR)
-		;
-	m->machine = 0;
-	all.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-	all.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-	keep_usage(m, &all);
-	record_release(&machine_usage_type, &all);
-}
-
-/* ---- what the control socket asks of us ---- */
-
-/* Waits until the machine has stopped or goes on: both take no longer than its threads take to notice. */
-static void await_stop(const struct monitor *m, bool on)
-{
-	siginfo_t info = { 0 };
-
-	for (int i = 0; i < STOP_STEPS; i++) {
-		if (waitid(P_PID, (id_t)m->machine, &info, (on ? WSTOPPED : WCONTINUED) | WNOHANG) < 0 || info.si_pid)
-			return;
-		(void)nanosleep(&(struct timespec){ .tv_nsec = STOP_STEP_NS }, NULL);
-	}
-}
-
-static int set_paused(void *owner, bool on, struct error *err)
-{
-	struct monitor *m = owner;
-
-	if (m->machine <= 0 || m->machine_fd < 0)
-		return error_set(err, ESRCH, "vm: the machine is gone");
-	if (on == (m->paused_ns != 0))
-		return 0;
-	if (kill(m->machine, on ? SIGSTOP : SIGCONT) < 0) /* our child and not yet reaped */
-		return error_sys(err, "vm: cannot %s the machine", on ? "stop" : "continue");
-	await_stop(m, on);
-	if (!on && m->deadline_ns)
-		m->deadline_ns += clock_now_ns() - m->paused_ns;
-	m->paused_ns = on ? clock_now_ns() : 0;
-	return 0;
-}
-
+/* For messages. */
 static const char *stage_of(const struct monitor *m)
 {
 	const struct agent_session *workload = &m->agent.workload;
 
 	return workload->over ? "over" : workload->running ? "running" : workload->isolated ? "isolated"
 			: m->agent.started ? "setting-up" : m->agent.ready ? "ready" : "booting";
-}
-
-static char *measure(void *owner)
-{
-	struct monitor *m = owner;
-	struct json_writer *w = json_writer_new(true);
-	struct machine_stats stats;
-
-	vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns != 0, &stats);
-	record_write(w, NULL, &machine_stats_type, &stats, true);
-	record_release(&machine_stats_type, &stats);
-	return json_writer_finish(w, NULL);
 }
 
 static int check_guest(void *owner, struct error *err)
@@ -485,17 +373,9 @@ static int check_guest(void *owner, struct error *err)
 	return 0;
 }
 
-/* All stands still meanwhile, this loop too. */
-static int save(void *owner, int fd, struct error *err)
-{
-	struct monitor *m = owner;
-
-	return saved_write(fd, m->start->plan, &m->described.config, m->start->engine, &m->agent, err);
-}
-
-static const struct control_ops control_ops = { set_paused, save, measure, check_guest };
-
 /* ---- the loop ---- */
+
+static const struct control_ops control_ops = { monitor_pause, monitor_save, monitor_measure, check_guest };
 
 /* Until the earliest deadline, in ms. What the guest owes is not due while it is paused. */
 static int poll_timeout(const struct monitor *m)
@@ -548,14 +428,14 @@ static void loop(struct monitor *m)
 	while (!m->finished && !m->agent.workload.over)
 		loop_once(m);
 	if (!m->finished) {
-		power_off(m);
-		end_machine(m);
+		monitor_power_off(m);
+		monitor_end_machine(m);
 	}
 	while (!m->finished && !agent_host_drained(&m->agent))
 		loop_once(m);
 	if (!m->finished)
 		finish(m, m->agent.workload.exit_status);
-	end_machine(m);
+	monitor_end_machine(m);
 	control_server_end(&m->control);
 }
 
@@ -595,22 +475,6 @@ static int connect_network(const struct monitor *m, struct vm_config *config, st
 	return config->has_network ? usernet_connect(m->start->plan, &config->network_fd, err) : 0;
 }
 
-/* Where the engine's process counts for us; without it there is less to report. */
-static struct vm_counters *share_counters(void)
-{
-	void *map = mmap(NULL, sizeof(struct vm_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return map == MAP_FAILED ? NULL : map;
-}
-
-static int open_proc(pid_t pid)
-{
-	char path[32];
-
-	(void)snprintf(path, sizeof path, "/proc/%d", (int)pid); /* fits */
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 /* Makes channel and log and starts the machine. */
 static int spawn_machine(struct monitor *m, struct error *err)
 {
@@ -638,14 +502,14 @@ static int spawn_machine(struct monitor *m, struct error *err)
 	config->event_fd = start->event_fd;
 	config->work_dir = start->dir;
 	config->control = m->saving;
-	config->counters = share_counters();
+	config->counters = monitor_share_counters();
 	config->restore = start->restore.state_bytes ? &start->restore : NULL;
 	for (size_t i = 0; i < config->n_disks; i++)
 		m->writable |= !config->disks[i].read_only;
 	m->spawned_ns = clock_now_ns();
 	r = start->engine->spawn(config, &m->machine, &m->machine_fd, err);
 	if (r == 0)
-		m->machine_proc = open_proc(m->machine);
+		m->machine_proc = monitor_open_proc(m->machine);
 	(void)close(agent[1]); /* the machine has its own, like the next two */
 	(void)close(m->saving[1]);
 	(void)close(log[1]);
@@ -690,7 +554,7 @@ void vm_monitor_run(const struct vm_monitor_start *start)
 	if (m.dir_fd < 0 || spawn_machine(&m, &err) < 0 ||
 			control_server_init(&m.control, start->dir, &m.agent, &control_ops, &m, &err) < 0) {
 		tell_maker(&m, &err);
-		end_machine(&m);
+		monitor_end_machine(&m);
 		_exit(EXIT_INTERNAL);
 	}
 	(void)backend_event_milestone(start->event_fd, "vmm-started"); /* the supervisor may be gone */
