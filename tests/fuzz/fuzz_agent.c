@@ -105,10 +105,10 @@ static void feed_guest(const uint8_t *data, size_t size)
 }
 
 /* Four bytes of recipe give one frame: its kind, its stream and its length; the payload is the recipe over again. */
-static uint8_t *cook(const uint8_t *recipe, size_t size, size_t *ret_len)
+static const uint8_t *cook(const uint8_t *recipe, size_t size, size_t *ret_len)
 {
 	enum { MAX_STREAM = 2 << 20 };
-	uint8_t *stream = xcalloc(1, MAX_STREAM);
+	static uint8_t stream[MAX_STREAM]; /* one of its own for each input would be most of the time */
 	size_t len = 0;
 
 	for (size_t at = 0; at + 4 <= size; at += 4) {
@@ -133,7 +133,6 @@ static uint8_t *cook(const uint8_t *recipe, size_t size, size_t *ret_len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_free_ uint8_t *cooked = NULL;
 	static char *argv[] = { (char *)(uintptr_t)"true", NULL };
 	static const struct plan plan = { .process.argv = argv };
 	int sockets[2], out[2], stdio[3];
@@ -158,7 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[1] & 1) {
 		feed(&h, sockets[1], data + 2, size - 2, (size_t)data[0] * 64 + 1);
 	} else {
-		cooked = cook(data + 2, size - 2, &len);
+		const uint8_t *cooked = cook(data + 2, size - 2, &len);
+
 		feed(&h, sockets[1], cooked, len, (size_t)data[0] * 256 + 1);
 		feed_guest(cooked, len);
 	}
