@@ -85,11 +85,11 @@ $(O)/tests/%: $(O)/obj/tests/unit/%.o $(LIB)
 $(O)/tests/vmboot: $(call objs,tests/lab/vmboot.c $(STATIC_SRCS)) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
-$(O)/tests/hostile_guest: tests/containment/hostile_guest.c
+$(O)/tests/hostile_guest: $(wildcard tests/containment/hostile/*.[ch])
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) -std=gnu17 -Wall -Wextra -O2 -ffreestanding -fno-stack-protector -fcf-protection=none \
 		-fno-pie -no-pie -mgeneral-regs-only -mno-red-zone -fno-tree-loop-distribute-patterns -nostdlib -static \
-		-Wl,-Ttext-segment=0x3000000,--build-id=none,-z,noexecstack,-z,max-page-size=4096 -o $@ $<
+		-Wl,-Ttext-segment=0x3000000,--build-id=none,-z,noexecstack,-z,max-page-size=4096 -I. -o $@ $(filter %.c,$^)
 # What kills a program at any of its steps (tests/integration/crash.bats).
 $(O)/tests/kill_at: tests/integration/lib/kill_at.c
 	@mkdir -p $(@D)

@@ -138,7 +138,7 @@ behind all of them.
 """
 TAIL = """
 Not in the table: a guest that attacks its machine with malformed virtqueues, wild MMIO and ports is
-[tests/containment/hostile_guest.c](../tests/containment/hostile_guest.c), run by tests/integration/hostile_guest.bats.
+[tests/containment/hostile](../tests/containment/hostile), run by tests/integration/hostile_guest.bats.
 
 ## Where the shells differ, and what `strict` lets through
 

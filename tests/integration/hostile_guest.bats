@@ -1,20 +1,22 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A guest that writes garbage into every virtqueue and register ends its own VM at most. The guest is
-# tests/containment/hostile_guest.c; it needs a /dev/kvm, but none that can run an ordinary kernel.
+# tests/containment/hostile; it needs a /dev/kvm, but none that can run an ordinary kernel.
 
 bats_require_minimum_version 1.5.0
 load lib/common
 
-OWN_KIB_MAX=5120 # of the VMM beside the guest's memory
+OWN_KIB_MAX=${OWN_KIB_MAX:-5120} # of the VMM beside the guest's memory; a sanitized one needs more
 
 setup_file() {
 	common_setup_file
 	head -c 1M /dev/urandom > "$BIVALVE_RUN/read-only"
 	echo alive > "$BIVALVE_RUN/canary"
+	mkdir -p "$BIVALVE_RUN/shared/folder"
+	echo seen > "$BIVALVE_RUN/shared/file"
 	sleep 100000 3>&- &
 	export CANARY_PID=$!
-	(cd "$BIVALVE_RUN" && sha256sum read-only canary > sums)
+	(cd "$BIVALVE_RUN" && sha256sum read-only canary shared/file > sums)
 }
 
 teardown_file() {
@@ -34,7 +36,7 @@ setup() {
 attack() {
 	local words=$1 code=0 own
 	shift
-	timeout -k 5 400 "$BUILD/tests/vmboot" -f -m 64 -t "${LIMIT:-360}" -D "$BIVALVE_RUN/read-only" -d "$BIVALVE_RUN/writable" "$@" \
+	timeout -k 5 400 "$BUILD/tests/vmboot" -f -N -v "$BIVALVE_RUN/shared" -m 64 -t "${LIMIT:-360}" -D "$BIVALVE_RUN/read-only" -d "$BIVALVE_RUN/writable" "$@" \
 		-a "$words" "$BUILD/tests/hostile_guest" > "$LOG" 2>&1 < /dev/null || code=$?
 	grep -a -o 'hostile guest: [a-z0-9 ,]*\|\[vmboot: [a-z].*\|\[event 2 .*' "$LOG" | tr -cd '\n -~'
 	case $code in

@@ -8,6 +8,8 @@
  *
  *   -n  no log, hence no serial console         -s  echo MIB through the agent's channel and compare
  *   -f  flood the agent's channel, and drop what comes out of it
+ *   -v  a folder of the host to share, read-only
+ *   -N  a network card, whose other end sends frames of every length and drops what comes
  *
  * Prints the milestones, what the guest says on the agent's channel, and at the end times and the VMM's memory.
  * Exit status: that of the machine, 2 if it could not start, 124 if it took too long.
@@ -29,9 +31,10 @@
 #include "vm-backend/engine.h"
 
 struct stream {
-	uint64_t total, sent, received;
+	uint64_t total, sent, received, frames, network_bytes;
 	bool broken;
 	bool flood;
+	int network;                    /* the other end of the card's cable; -1: there is no card */
 	unsigned long long most_kib;    /* of the VMM's own memory */
 };
 
@@ -84,6 +87,25 @@ static void flood(int fd, struct stream *s)
 		s->sent += (uint64_t)n;
 	while ((n = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) > 0)
 		s->received += (uint64_t)n;
+}
+
+/* Frames of every length, and with luck one that is none: the card is then unplugged. */
+static void flood_network(struct stream *s)
+{
+	uint8_t frame[4 + 2048] = { 0 };
+	ssize_t n;
+
+	for (int i = 0; i < 16; i++) {
+		unsigned len = 14 + (unsigned)(s->frames * 37 % 2000);
+
+		frame[2] = (uint8_t)(len >> 8);
+		frame[3] = (uint8_t)len;
+		if (send(s->network, frame, 4 + len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)(4 + len))
+			break; /* full, or cut in the midst of a frame */
+		s->frames++;
+	}
+	while ((n = recv(s->network, frame, sizeof frame, MSG_DONTWAIT)) > 0)
+		s->network_bytes += (uint64_t)n;
 }
 
 static void echo(int fd, struct stream *s)
@@ -143,6 +165,8 @@ static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *str
 			stream->most_kib = kib > stream->most_kib ? kib : stream->most_kib;
 			look = clock_now_ns() + LOOK_MS * UINT64_C(1000000);
 		}
+		if (stream->network >= 0)
+			flood_network(stream);
 		if (stream->flood)
 			flood(agent, stream);
 		else if (stream->total)
@@ -172,6 +196,9 @@ static int watch(pid_t pid, int pidfd, int agent, int events, struct stream *str
 		return 2;
 	printf("[vmboot: at most %llu KiB of its own; agent's channel: %llu bytes in, %llu out]\n", stream->most_kib,
 			(unsigned long long)stream->sent, (unsigned long long)stream->received);
+	if (stream->network >= 0)
+		printf("[vmboot: network: %llu frames in, %llu bytes out]\n", (unsigned long long)stream->frames,
+				(unsigned long long)stream->network_bytes);
 	printf("[vmboot: ended with status %#x after %.1f ms]\n", (unsigned)status,
 			(double)(clock_now_ns() - start) / 1e6);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -183,7 +210,10 @@ int main(int argc, char **argv)
 		.network_fd = -1,
 		.work_dir = "/tmp" };
 	const struct vm_engine *engine = &engine_kvm;
-	struct stream stream = { 0 };
+	struct stream stream = { .network = -1 };
+	struct vm_share share = { .read_only = true };
+	bool network = false;
+	int cable[2] = { -1, -1 };
 	struct rusage usage;
 	struct error err = { 0 };
 	char reason[256];
@@ -193,7 +223,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
-	while ((option = getopt(argc, argv, "e:m:c:d:D:a:fns:t:p")) != -1) {
+	while ((option = getopt(argc, argv, "e:m:c:d:D:a:fns:t:pNv:")) != -1) {
 		switch (option) {
 		case 'e':
 			engine = strcmp(optarg, "qemu") ? &engine_kvm : &engine_qemu;
@@ -225,6 +255,14 @@ int main(int argc, char **argv)
 		case 't':
 			seconds = atof(optarg);
 			break;
+		case 'v':
+			share.path = optarg;
+			config.shares = &share;
+			config.n_shares = 1;
+			break;
+		case 'N':
+			network = true;
+			break;
 		case 'p':
 			start = clock_now_ns();
 			status = engine->probe(reason, sizeof reason);
@@ -244,6 +282,12 @@ int main(int argc, char **argv)
 		return 2;
 	config.agent_fd = agent[1];
 	config.event_fd = events[1];
+	if (network && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, cable) < 0)
+		return 2;
+	config.network_fd = cable[1];
+	config.has_network = network;
+	config.mac[0] = 2;
+	stream.network = cable[0];
 	start = clock_now_ns();
 	printf("[vmboot: start at %.3f ms]\n", (double)start / 1e6);
 	if (engine->spawn(&config, &pid, &pidfd, &err) < 0) {
@@ -253,6 +297,7 @@ int main(int argc, char **argv)
 	printf("[vmboot: spawned after %.2f ms]\n", (double)(clock_now_ns() - start) / 1e6);
 	close(agent[1]);
 	close(events[1]);
+	close_cleanup(&cable[1]);
 	status = watch(pid, pidfd, agent[0], events[0], &stream, &config, seconds, start);
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
