@@ -165,7 +165,11 @@ bench-all: packages-bench all
 	$(Q)bench/agree
 	$(Q)BIVALVE_STORE=$(abspath $(O))/test-store $(O)/bivalve bench all --json $(O)/bench/all.json --csv $(O)/bench/all.csv \
 		--html $(O)/bench/all.html --md $(O)/bench/all.md || true
-	$(Q)tests/integration/lib/page_check.py $(O)/bench/all.html
+	$(Q)$(MAKE) bench-page
+# Opens that page in headless Chromium: no script error, no request, every plot drawn; a picture of it, light and dark.
+bench-page:
+	$(Q)tests/integration/lib/page_check.py $(O)/bench/all.html $(O)/bench/all.light.png
+	$(Q)tests/integration/lib/page_check.py $(O)/bench/all.html $(O)/bench/all.dark.png dark
 # The same, short: what a quiet machine does within three minutes.
 bench-quick: packages-bench all
 	$(Q)mkdir -p $(O)/bench && BUILD=$(O) tests/prepare-store
@@ -207,6 +211,7 @@ help:
 	@echo "make bench     start-up of a container beside crun, runc, bwrap and the kernel's floor (root)"
 	@echo "make bench-vm  start-up of a microVM beside QEMU's, where /dev/kvm works (tests/lab/lab make bench-vm)"
 	@echo "make bench-quick, bench-all   \`bivalve bench\`: four suites in minutes; all of them with a page in $(O)/bench"
+	@echo "make bench-page   opens the page of bench-all in headless Chromium: no error, no request, every plot drawn"
 	@echo "make guest-kernel   build Linux for microVMs from Debian's source (10 to 30 minutes, once) and use it from then on"
 	@echo "make check-guest-kernel   the tests of the VM shell with it"
 	@echo "make bench-guest-instructions   what a guest executes to the agent's first word"
@@ -223,7 +228,7 @@ clean:
 	rm -rf $(O)
 
 .PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz packages-kernel check-layers \
-	check-headers check-format bench bench-vm bench-all bench-quick guest-kernel check-guest-kernel \
+	check-headers check-format bench bench-vm bench-all bench-page bench-quick guest-kernel check-guest-kernel \
 	bench-guest-instructions containment-matrix soak soak-snapshot install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

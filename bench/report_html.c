@@ -28,7 +28,7 @@ static const char head[] =
 	"padding:0 1rem}\n"
 	"h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}h3{margin:1.4rem 0 .3rem;font-size:1rem}\n"
 	".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}\n"
-	"td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
+	"td:first-child{white-space:nowrap}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
 	"small,.tick{color:var(--soft);fill:var(--soft)}.worse{color:var(--bad)}.better{color:var(--good)}"
 	".error{color:var(--bad)}.unsure{color:var(--soft)}\n"
 	"svg{display:block;width:100%;height:auto;margin:.3rem 0}text{font:12px "

@@ -8,7 +8,7 @@
 #include "bench/svg.h"
 #include "runtime/base/alloc.h"
 
-enum { LEFT = 250, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9, MAX_STONES = 16 };
+enum { LEFT = 270, LABEL = 37, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9, MAX_STONES = 16 };
 
 struct scale {
 	double low, high;
@@ -226,6 +226,16 @@ static void ratio_row(
 		c->verdict == STATS_LESS || c->verdict == STATS_MORE ? "mark" : "open", place(s, c->ratio.ratio), y);
 }
 
+/* Name and column; of a name that is too long the beginning. The caller frees it. */
+static char *ratio_label(const char *name, const char *column)
+{
+	int room = LABEL - 2 - (int)strlen(column);
+
+	if (room >= (int)strlen(name))
+		return xasprintf("%s, %s", name, column);
+	return xasprintf("%.*s…, %.19s", room > 8 ? room - 1 : 16, name, column);
+}
+
 /* Calls itself twice: to find range and rows (to NULL), and to draw. */
 static size_t each_ratio(struct strbuf *to, const struct bench_result *r, const char *suite, struct scale *s)
 {
@@ -247,7 +257,7 @@ static size_t each_ratio(struct strbuf *to, const struct bench_result *r, const 
 				s->high = fmax(s->high, c.ratio.interval.known ? c.ratio.interval.high : c.ratio.ratio);
 				continue;
 			}
-			label = xasprintf("%.21s, %.19s", m->name, r->columns[k]);
+			label = ratio_label(m->name, r->columns[k]);
 			row_label(to, y, label);
 			ratio_row(to, s, &c, k, y);
 		}

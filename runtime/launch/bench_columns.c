@@ -198,8 +198,9 @@ int bench_try(struct bench_context *c, struct launch_options *o, enum bench_kind
 	}
 	if (r >= 0 && bench_is_vm(kind)) {
 		bench_result_fact(c->result, "guest kernel", "%s", plan.vm.kernel);
-		bench_result_fact(c->result, "guest", "%ju MiB, %ju processors",
-			(uintmax_t)(plan.vm.memory_bytes >> 20), (uintmax_t)plan.vm.vcpus);
+		bench_result_fact(c->result, "guest", "%ju MiB, %ju processor%s",
+			(uintmax_t)(plan.vm.memory_bytes >> 20), (uintmax_t)plan.vm.vcpus,
+			plan.vm.vcpus == 1 ? "" : "s");
 	}
 	record_release(&plan_type, &plan);
 	return r < 0 ? r : 0;
