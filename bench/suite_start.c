@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "bench/run.h"
 #include "runtime/base/alloc.h"
@@ -17,7 +18,8 @@
  * A start that is interrupted may end by itself first: a launcher that SIGTERM meets before it watches for it leaves
  * its folder to the next launch.
  */
-enum { INTERRUPT_GRACE_MS = 2000, START_MS = 180000, MAX_LEVEL = 50, MACHINE_MIB = 300, REPORT_MAX = 1 << 20 };
+enum { INTERRUPT_GRACE_MS = 2000, START_MS = 180000,
+	 MAX_LEVEL = 50, MAX_EMULATED = 8, MACHINE_MIB = 300, REPORT_MAX = 1 << 20 };
 
 static const uint64_t mib = 1 << 20;
 
@@ -157,6 +159,14 @@ static int burst(struct bench_context *c, const struct bench_column *k, size_t l
 	return r;
 }
 
+/* As far as a start before has told. */
+static bool emulated(const struct bench_context *c)
+{
+	const char *engine = bench_result_find_fact(c->result, "engine");
+
+	return engine && strstr(engine, "emulation");
+}
+
 static int parallel_sample(struct bench_context *c, size_t column, size_t level, bool keep)
 {
 	const struct bench_column *k = &c->columns[column];
@@ -175,6 +185,8 @@ static int parallel_sample(struct bench_context *c, size_t column, size_t level,
 	if (bench_is_vm(k->kind) && available && wanted > available)
 		bench_cell_fail(cell, "%zu machines may need %ju MiB of memory, %ju MiB are free", level,
 				(uintmax_t)(wanted / mib), (uintmax_t)(available / mib));
+	if (bench_is_vm(k->kind) && emulated(c) && (long)level > MAX_EMULATED * sysconf(_SC_NPROCESSORS_ONLN))
+		bench_cell_absent(cell, "too many emulated machines for these processors");
 	if (cell->error)
 		return 0;
 	r = burst(c, k, level, total, &value, &err);

@@ -8,7 +8,8 @@
 #include "bench/svg.h"
 #include "runtime/base/alloc.h"
 
-enum { LEFT = 270, LABEL = 37, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9, MAX_STONES = 16 };
+enum { LABEL = 37, LEFT = 270, RIGHT = 20, ROW = 20, AXIS = 34, CDF_HEIGHT = 200, CDF_TOP = 10, MAX_TICKS = 9,
+	MAX_STONES = 16 };
 
 struct scale {
 	double low, high;
