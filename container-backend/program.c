@@ -99,10 +99,10 @@ int program_exec_error(const char *path, int code, struct error *err)
 
 static int find_in_path(const char *name, const char *path, char *buf, size_t size, struct error *err)
 {
-	int denied = 0;
+	int denied = 0, r;
 
 	for (const char *at = path; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
-		int len = (int)strcspn(at, ":"), r;
+		int len = (int)strcspn(at, ":");
 
 		if ((size_t)snprintf(buf, size, "%.*s%s%s", len, at, len ? "/" : "./", name) >= size)
 			continue;
@@ -114,7 +114,9 @@ static int find_in_path(const char *name, const char *path, char *buf, size_t si
 	}
 	if (denied)
 		return program_exec_error(name, denied, err);
-	(void)error_set(err, ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
+	r = check_program(name, 0); /* the working folder is none of $PATH's, as everywhere; but it is what was meant */
+	(void)error_set(err, ENOENT, "exec: \"%s\": executable file not found in $PATH%s%s", name,
+			r == 0 ? ": for the one in the working folder say ./" : "", r == 0 ? name : "");
 	return EXIT_NO_PROGRAM;
 }
 

@@ -5,16 +5,8 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 setup() {
-	folder=$(mktemp -d)
+	enter_folder
 	cat >"$folder/policy.json" <<-'EOF'
 	{
 		"version": 1,
@@ -28,7 +20,7 @@ setup() {
 }
 
 teardown() {
-	rm -rf "$folder"
+	leave_folder
 }
 
 # The rows of the report as lines: syscall path address action error rule count.

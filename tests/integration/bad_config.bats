@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 setup() {
 	ID=badconfig-$$-$BATS_TEST_NUMBER
 	B=$BATS_TEST_TMPDIR/bundle

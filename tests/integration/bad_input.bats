@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 # refused WORD COMMAND…: exit 125, one line on standard error naming WORD, nothing on standard output, nothing left.
 refused() {
 	local word=$1

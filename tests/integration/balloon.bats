@@ -7,14 +7,6 @@ load lib/common
 
 FILE_MIB=160
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 # What the machine's process has in memory, in MiB.
 resident_mib() {
 	awk '/^VmRSS:/ { print int($2 / 1024) }' "/proc/$1/status"

@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 # result SAMPLES_A SAMPLES_B [UNIT_BETTER]: a result of one metric and two columns, on standard output.
 result() {
 	jq -n --argjson a "$1" --argjson b "$2" --arg better "${3:-lower}" '{version: 1, kind: "bivalve-bench", created: "x",

@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 setup() {
 	[ "$(id -u)" = 0 ] || need root "the host's canaries need root"
 	[ -x "$BUILD/tests/probes" ] || { echo "no $BUILD/tests/probes: make units" >&2; return 1; }

@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "created: the state, the pid file, nothing run; started: its output; deleted: nothing left" {
 	local id=c1-$N b=$BATS_FILE_TMPDIR/b
 	sh_bundle "$b" 'echo ran; exit 3' '.annotations = { "org.example.a": "b" }'

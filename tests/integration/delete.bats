@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "a running one only by force, a created one without; poststop hooks run last; an unknown one" {
 	local id=d1-$N b=$BATS_FILE_TMPDIR/b
 	sh_bundle "$b" 'echo ready; sleep 1000' '.hooks.poststop = [

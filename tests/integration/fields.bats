@@ -7,14 +7,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 # gives JQ SCRIPT OUTPUT: that configuration, and what the script prints in it.
 gives() {
 	sh_bundle "$BATS_TEST_TMPDIR/b" "$2" "$1"

@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 # A store of this test's own with one kernel in it.
 own_store() {
 	export BIVALVE_STORE=$BATS_TEST_TMPDIR/store

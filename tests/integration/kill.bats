@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "names and numbers reach the workload; the default is TERM; what is over cannot be killed" {
 	local id=k1-$N b=$BATS_FILE_TMPDIR/b
 	sh_bundle "$b" 'for s in USR1 HUP TERM; do trap "echo got $s" $s; done; trap "echo got USR2; exit 0" USR2; echo ready

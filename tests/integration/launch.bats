@@ -5,14 +5,6 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 @test "echo prints, and standard error stays apart" {
 	run --separate-stderr launch busybox sh -c 'echo hi; echo oops >&2'
 	[ "$status" -eq 0 ]

@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "a paused one stands still, says so, refuses exec, and goes on" {
 	local id=pr-$N b=$BATS_FILE_TMPDIR/b before
 	sh_bundle "$b" 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'

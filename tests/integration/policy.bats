@@ -5,22 +5,12 @@
 bats_require_minimum_version 1.5.0
 load lib/common
 
-setup_file() {
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 setup() {
-	folder=$(mktemp -d)
-	cd "$folder"
+	enter_folder
 }
 
 teardown() {
-	cd /
-	rm -rf "$folder"
+	leave_folder
 }
 
 # refused TEXT: `policy check` of the document on standard input ends with this, and nothing is launched by it.
@@ -180,7 +170,10 @@ sandbox_of() {
 	cp /etc/passwd work/in
 	echo 'int main(void) { return 0; }' >work/a.c
 	learnt sh /bin/sh -c 'grep root in | wc -l; cat a.c'
-	if ! is_vm; then # a machine for each costs more than it shows
+	if is_vm; then # in one machine: booting one for each costs more than it shows
+		learnt five /bin/sh -c 'set -e; grep root in; /usr/bin/python3 -c "import json; print(json.dumps([1]))"
+			/usr/bin/gcc -o a.out a.c; ./a.out; /bin/tar cf out.tar in a.c; /usr/bin/sort in'
+	else
 		learnt python3 /usr/bin/python3 -c 'import json; open("o", "w").write(json.dumps([1])); print(open("o").read())'
 		learnt gcc /usr/bin/gcc -o a.out a.c
 		learnt tar /bin/tar cf out.tar in a.c

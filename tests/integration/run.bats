@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "its output and status are the workload's; nothing is left" {
 	local id=r1-$N b=$BATS_FILE_TMPDIR/b
 	sh_bundle "$b" 'cat; echo err >&2; exit 7'

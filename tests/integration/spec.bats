@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "writes a bundle's config.json once; it runs" {
 	local b=$BATS_TEST_TMPDIR/b
 	mkdir "$b"

@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "start runs it and the poststart hooks; a second one, and one after its end, are refused" {
 	local id=s1-$N b=$BATS_FILE_TMPDIR/b
 	sh_bundle "$b" 'echo ready; trap "exit 0" TERM; while :; do sleep 1000 & wait $!; done' \

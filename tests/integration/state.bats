@@ -6,14 +6,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/oci
 
-setup_file() {
-	oci_setup_file
-}
-
-teardown_file() {
-	oci_teardown_file
-}
-
 @test "none of that name; help, version, unknown words" {
 	fails 'container "nobody" does not exist' oci state nobody
 	fails "expected" oci state

@@ -44,6 +44,26 @@ common_teardown_file() {
 	rm -rf "$BIVALVE_RUN"
 }
 
+# What a file begins and ends with unless it has functions of its own; these begin with common_setup_file then.
+setup_file() {
+	common_setup_file
+}
+
+teardown_file() {
+	common_teardown_file
+}
+
+# For setup() and teardown(): a folder of the test's own, in $folder, to work in.
+enter_folder() {
+	folder=$(mktemp -d)
+	cd "$folder"
+}
+
+leave_folder() {
+	cd /
+	rm -rf "$folder"
+}
+
 # launch [OPTION…] IMAGE COMMAND…: in the shell under test.
 launch() {
 	"$BIVALVE" launch --backend "$SHELL_UNDER_TEST" --engine "${BIVALVE_TEST_ENGINE:-auto}" "$@"

@@ -31,6 +31,15 @@ oci_teardown_file() {
 	common_teardown_file
 }
 
+# As in common.bash.
+setup_file() {
+	oci_setup_file
+}
+
+teardown_file() {
+	oci_teardown_file
+}
+
 # bundle DIR [JQ]: a bundle that runs `sh -c true`, changed by a jq program. Its root is the file's.
 bundle() {
 	rm -rf "$1"
