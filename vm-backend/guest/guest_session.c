@@ -380,6 +380,12 @@ int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, cons
 		return r;
 	if (s->reason.code)
 		return guest_session_refuse(s, c, &s->reason, s->reason_status, err);
+	if (s->number == 0 && s->state == SESSION_RUNNING) { /* now: what it changed may take a while to tell */
+		r = agent_channel_send(c, AGENT_MILESTONE, 0, 0, "exit", 4, err);
+		r = r < 0 ? r : agent_channel_flush(c, err);
+	}
+	if (r < 0)
+		return r;
 	s->state = SESSION_DRAINING;
 	out = drain(s, c, &s->output, err);
 	errors = drain(s, c, &s->errors, err);
