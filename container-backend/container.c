@@ -40,6 +40,7 @@
 #include "container-backend/container_verbs.h"
 #include "container-backend/attributes.h"
 #include "container-backend/devnodes.h"
+#include "container-backend/disk_rates.h"
 #include "container-backend/exec.h"
 #include "container-backend/idmap.h"
 #include "container-backend/mounts.h"
@@ -244,6 +245,8 @@ static int container_check(const struct plan *plan, struct error *err)
 	if (!plan->mounts_exact && !cgroup_usable(groups_of_host()) && mounts_need_cgroup(plan))
 		return error_set(err, EOPNOTSUPP, "mounts: type: cgroup: no control group that this user may write to");
 	r = usernet_check(plan, err);
+	if (r == 0)
+		r = disk_rates_check(plan, groups_of_host(), err);
 	return r < 0 ? r : cgroup_check(groups_of_host(), &plan->resources, err);
 }
 

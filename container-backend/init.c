@@ -148,6 +148,13 @@ static int await_mounts(struct state *s, struct error *err)
 	return 0;
 }
 
+static int await_scratch(struct state *s, struct error *err)
+{
+	if (s->plan->root.scratch && (receive(s->child->sock, &s->root.disk, 1) != CHILD_SCRATCH || s->root.disk < 0))
+		return error_set(err, EPROTO, "unexpected message for the disk of the root");
+	return 0;
+}
+
 /* Stage 3. */
 static int await_maps(struct state *s, struct error *err)
 {
@@ -155,7 +162,7 @@ static int await_maps(struct state *s, struct error *err)
 	size_t lower = 0;
 	char message;
 
-	if (await_mounts(s, err) < 0)
+	if (await_mounts(s, err) < 0 || await_scratch(s, err) < 0)
 		return -err->code;
 	if (plan_join_path(s->plan, PLAN_NS_USER))
 		return idmap_become_root(err) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0

@@ -13,6 +13,7 @@
 enum child_message {
 	CHILD_LOWERS = 'l', /* idmapped lowers, the lowest first, in as many messages as it takes */
 	CHILD_MOUNT = 'b',  /* the source of a bind mount, see mounts_is_given(); first of all, in the plan's order */
+	CHILD_SCRATCH = 'd', /* the disk for its writes, mounted nowhere yet; after CHILD_MOUNT */
 	CHILD_MAPS = 'm',   /* the id maps are written */
 	CHILD_GROUPS = 'c', /* the control groups are made: their tasks files */
 	CHILD_HOOKS = 'h',  /* prestart and createRuntime have run: the states for the child's own */

@@ -3,8 +3,9 @@
  * The root file system of a container.
  *
  *   lowers (the image's layers, shared, never written)  ─┐
- *   upper  (tmpfs of root.upper_bytes, in this mount     ├─ overlay ─► pivot_root
- *           namespace only: it goes with the process)   ─┘
+ *   upper  (tmpfs of root.upper_bytes, or the disk       ├─ overlay ─► pivot_root
+ *           of scratch.c; in this mount namespace       ─┘
+ *           only: it goes with the process)
  *
  * Everything is mounted over the topmost lower directory, which exists for sure and which nobody else in this
  * namespace needs; layers are given to overlayfs by fchdir and ".", so their paths have neither a length limit nor
@@ -12,8 +13,8 @@
  * there, the layers are bound to short names on the tmpfs and named in one option string. (Before 6.6 tmpfs has no
  * user.* attributes: in a user namespace, a folder of the image that is removed cannot be made again under its name.)
  *
- * An empty root is a folder of the scratch tmpfs, shown by a bind. Beside it overlay.c keeps the writes to folders of
- * the host.
+ * An empty root is a folder of the scratch file system, shown by a bind. Beside it overlay.c keeps the writes to
+ * folders of the host.
  *
  * A root that is a directory of its own (root.path) is a bind of it, over itself, with all that is mounted below.
  *
@@ -56,6 +57,7 @@ int rootfs_open(struct rootfs *ret, const struct plan *plan, struct error *err)
 	*ret = (struct rootfs){ .fd = -1,
 		.dir = -1,
 		.stage = -1,
+		.disk = -1,
 		.scratch = -1,
 		.n = n,
 		.lowers = xcalloc(n, sizeof *ret->lowers),
@@ -159,12 +161,24 @@ static int set_number(int fs, const char *key, uint64_t value)
 	return value ? mountfd_fs_set(fs, key, text) : 0;
 }
 
-/* The tmpfs that takes the writes, over the stage. */
-static int mount_scratch(const struct rootfs *r, const struct plan *plan, int *ret_fd, struct error *err)
+static int mount_disk(struct rootfs *r, int *ret_fd, struct error *err)
 {
-	_cleanup_close_ int fs = mountfd_fs_open("tmpfs"), fd = -1;
+	int s = mountfd_move(r->disk, r->stage);
+
+	if (s < 0)
+		return error_set(err, -s, "root.scratch: cannot attach the disk: %s", strerror(-s));
+	*ret_fd = steal_fd(&r->disk);
+	return 0;
+}
+
+/* The tmpfs that takes the writes, over the stage; or the disk. */
+static int mount_scratch(struct rootfs *r, const struct plan *plan, int *ret_fd, struct error *err)
+{
+	_cleanup_close_ int fs = r->disk >= 0 ? -1 : mountfd_fs_open("tmpfs"), fd = -1;
 	int s = fs < 0 ? fs : set_number(fs, "size", plan->root.upper_bytes);
 
+	if (r->disk >= 0)
+		return mount_disk(r, ret_fd, err);
 	if (s == 0)
 		s = set_number(fs, "nr_inodes", plan->root.upper_inodes);
 	fd = s < 0 ? s : mountfd_fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);

@@ -12,6 +12,7 @@ struct rootfs {
 	size_t n;
 	int dir;              /* plan.root.path, -1: the root is made of lowers */
 	int stage;            /* the topmost lower: what we mount is put over it, out of nobody's way */
+	int disk;             /* the mount of the disk that takes the writes; -1: a tmpfs does */
 	int scratch;          /* what takes the writes, as long as somebody needs it; -1: none, or not yet */
 	bool seal;            /* read-only once everything is mounted */
 };

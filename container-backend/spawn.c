@@ -21,6 +21,8 @@
 #include "container-backend/mounts.h"
 #include "container-backend/namespaces.h"
 #include "container-backend/network.h"
+#include "container-backend/disk_rates.h"
+#include "container-backend/scratch.h"
 #include "container-backend/spawn.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
@@ -40,6 +42,8 @@ struct spawn {
 	pid_t pid;
 	int pidfd;
 	pid_t network_pid;   /* 0: none */
+	int scratch;         /* the disk for the writes, mounted nowhere; -1: none */
+	dev_t scratch_device;
 };
 
 static int make_group(struct spawn *s, struct error *err)
@@ -50,8 +54,12 @@ static int make_group(struct spawn *s, struct error *err)
 	bool counted = q->plan->bundle ? q->detached || q->in_guest : q->plan->figures || q->plan->limits.cpu_us;
 	unsigned flags = (counted ? CGROUP_FIGURES : q->plan->bundle ? CGROUP_NO_FIGURES : 0) |
 		(q->in_guest ? CGROUP_DEVICES_IF_ABLE : 0);
-	int r = cgroup_create_with(&s->host, q->cgroup, &q->plan->resources, flags, &s->hierarchies, err);
+	struct plan_resources named;
+	int r = disk_rates_name(q->plan, q->in_guest, s->scratch >= 0 ? s->scratch_device : 0, &named, err);
 
+	if (r == 0)
+		r = cgroup_create_with(&s->host, q->cgroup, &named, flags, &s->hierarchies, err);
+	disk_rates_release(&named);
 	s->made_group = r == 0;
 	return r;
 }
@@ -122,6 +130,8 @@ static int give_maps(struct spawn *s, struct error *err)
 
 	if (r == 0)
 		r = send_mounts(s, err);
+	if (r == 0 && s->scratch >= 0)
+		r = send_message(s, CHILD_SCRATCH, &s->scratch, 1, err);
 	if (r < 0 || !userns)
 		return r;
 	r = send_lowers(s, err);
@@ -265,7 +275,7 @@ static int clone_child(struct spawn *s, struct error *err)
 
 int container_spawn(const struct spawn_request *request, struct spawn_result *ret, struct error *err)
 {
-	struct spawn s = { .request = request, .sock = -1, .pidfd = -1 };
+	struct spawn s = { .request = request, .sock = -1, .pidfd = -1, .scratch = -1 };
 	struct spawn_result result = { .console_fd = -1, .scratch_fd = -1, .release_fd = -1 };
 	int r = namespaces_required(request->plan, err);
 
@@ -277,7 +287,10 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 		s.host = *request->host;
 	else if (request->cgroup)
 		cgroup_probe(&s.host);
-	r = clone_child(&s, err);
+	if (request->plan->root.scratch)
+		r = s.scratch = scratch_mount(request->plan, &s.scratch_device, err);
+	if (r >= 0)
+		r = clone_child(&s, err);
 	if (r == 0)
 		r = give_maps(&s, err);
 	if (r == 0 && request->made)
@@ -288,6 +301,7 @@ int container_spawn(const struct spawn_request *request, struct spawn_result *re
 	if (r == 0 && request->detached)
 		result.release_fd = steal_fd(&s.sock);
 	close_cleanup(&s.sock);
+	close_cleanup(&s.scratch); /* the child has its own */
 	if (r < 0) {
 		abandon(&s);
 		return r;

@@ -172,6 +172,14 @@ static int sweep(const struct work *w, const char *folder, char *const *needed, 
 	return r;
 }
 
+/* Empty scratch disks are made anew in no time. They are no part of an image, and not counted. */
+static int sweep_scratch(const struct work *w, struct error *err)
+{
+	uint64_t uncounted;
+
+	return faccessat(w->store_fd, "scratch", F_OK, 0) < 0 ? 0 : sweep(w, "scratch", NULL, &uncounted, err);
+}
+
 static int collect(const struct work *w, struct collected *ret, struct error *err)
 {
 	struct needed needed = { 0 };
@@ -185,6 +193,8 @@ static int collect(const struct work *w, struct collected *ret, struct error *er
 		r = sweep(w, "blobs/sha256", needed.blobs, &ret->blobs, err);
 	if (r == 0)
 		r = sweep(w, "blobs/sha512", needed.blobs, &ret->blobs, err);
+	if (r == 0)
+		r = sweep_scratch(w, err);
 	strv_free(needed.layers);
 	strv_free(needed.disks);
 	strv_free(needed.blobs);

@@ -12,6 +12,7 @@
  *                             opaque directories carry trusted.overlay.opaque, or user.overlay.opaque for non-root)
  *   layers/<hex>.json         struct layer_info: its size; a layer is there when both are
  *   disks/<hex>.erofs         the same content as one EROFS disk, made when a VM first needs it, by image digest
+ *   scratch/<bytes>-<inodes>.ext4  empty disks for the writes of instances (images/scratch.h)
  *   blobs/sha256/<hex>        manifests and configurations as they came
  *   kernels/<name>/           kernel.json, kernel, modules/   (vm-backend/kernel)
  *   initramfs/                cached initramfs archives       (vm-backend/kernel)

@@ -78,20 +78,24 @@ static void fill_resources(struct plan_resources *to, const struct plan_resource
 	}
 	fill_u64(&to->cpu_weight, from->cpu_weight);
 	fill_u64(&to->pids, from->pids);
+	fill_u64(&to->disk_read_bytes, from->disk_read_bytes);
+	fill_u64(&to->disk_write_bytes, from->disk_write_bytes);
+	fill_u64(&to->disk_read_ops, from->disk_read_ops);
+	fill_u64(&to->disk_write_ops, from->disk_write_ops);
 }
 
 static void fill_root(struct plan_root *root, const struct policy *p)
 {
 	fill_u64(&root->upper_inodes, p->upper_inodes);
-	if (root->empty) { /* the size is that of what is kept aside: the root may be read-only all the same */
+	/*
+	 * A size for the writes on the command line is a wish to write. What is kept aside of an empty root's has a
+	 * size all the same when that is read-only.
+	 */
+	if (root->empty || root->upper_bytes == 0)
 		root->read_only = root->read_only || p->read_only_root;
-		fill_u64(&root->upper_bytes, p->disk_bytes ? p->disk_bytes : p->upper_bytes);
-		return;
-	}
-	/* A size for the writes on the command line is a wish to write. */
-	if (root->upper_bytes == 0) {
-		root->read_only = root->read_only || p->read_only_root;
-		root->upper_bytes = root->read_only ? 0 : p->disk_bytes ? p->disk_bytes : p->upper_bytes;
+	if (root->upper_bytes == 0 && (root->empty || !root->read_only)) {
+		root->upper_bytes = p->disk_bytes ? p->disk_bytes : p->upper_bytes;
+		root->upper_disk = p->disk_bytes > 0;
 	}
 }
 

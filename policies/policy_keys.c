@@ -241,11 +241,20 @@ static const struct key root_keys[] = {
 	{ .name = NULL },
 };
 
+static const struct key io_keys[] = {
+	{ "read_bytes", KEY_SIZE, AT(struct plan_resources, disk_read_bytes), .min = 4096, .max = EXBIBYTE },
+	{ "write_bytes", KEY_SIZE, AT(struct plan_resources, disk_write_bytes), .min = 4096, .max = EXBIBYTE },
+	{ "read_ops", KEY_COUNT, AT(struct plan_resources, disk_read_ops), .min = 1, .max = UINT32_MAX },
+	{ "write_ops", KEY_COUNT, AT(struct plan_resources, disk_write_ops), .min = 1, .max = UINT32_MAX },
+	{ .name = NULL },
+};
+
 static const struct key resource_keys[] = {
 	{ "memory", KEY_SIZE, AT(struct plan_resources, memory_bytes), .min = MIB, .max = EXBIBYTE },
 	{ "cpus", KEY_CUSTOM, 0, .read = read_cpus, .write = write_cpus },
 	{ "cpu_weight", KEY_COUNT, AT(struct plan_resources, cpu_weight), .min = 1, .max = 10000 },
 	{ "pids", KEY_COUNT, AT(struct plan_resources, pids), .min = 1, .max = 4194304 }, /* PID_MAX_LIMIT */
+	{ "io", KEY_OBJECT, 0, .keys = io_keys },
 	{ .name = NULL },
 };
 

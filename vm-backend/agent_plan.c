@@ -3,6 +3,7 @@
 #include "runtime/base/json.h"
 #include "vm-backend/agent_plan.h"
 #include "vm-backend/shares.h"
+#include "vm-backend/vm_config.h"
 #include "vm-backend/vm_limits.h"
 
 /* Its strings are borrowed, never to be released. */
@@ -11,6 +12,7 @@ static struct plan plan_for_guest(const struct plan *plan)
 	struct plan guest = *plan;
 
 	guest.root.lowers = NULL;
+	guest.root.scratch = plan->root.scratch ? (char *)(uintptr_t)vm_scratch_device(plan) : NULL;
 	guest.root.disk = NULL;
 	guest.vm = (struct plan_vm){ 0 };
 	guest.policy = guest.policy_digest = NULL;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "runtime/base/alloc.h"
 #include "vm-backend/irq.h"
@@ -57,14 +58,21 @@ static int make_disks(struct machine *machine, struct error *err)
 		const struct vm_disk *disk = &machine->config->disks[i];
 		struct virtio_block *block = &devices->disks[i];
 		const char name[] = { 'v', 'd', (char)('a' + i), '\0' };
-		int r = virtio_block_init(block, &machine->memory, disk->path, disk->read_only, name, err);
+		char copy[32];
+		int r;
 
+		(void)snprintf(copy, sizeof copy, "/proc/self/fd/%d", disk->copy_fd); /* fits */
+		r = virtio_block_init(block, &machine->memory, disk->copied ? copy : disk->path, disk->read_only, name,
+				err);
 		if (r < 0)
 			return error_prefix(err, "disk %zu", i);
+		if (disk->copied)
+			(void)close(disk->copy_fd); /* the block device has one of its own */
 		devices->n_disks++;
-		r = io_loop_init(&devices->disk_loops[i], err);
+		virtio_block_limit(block, disk->rates);
+		r = io_loop_init(&devices->disk_servers[i].loop, err);
 		if (r >= 0)
-			r = virtio_device_attach(&block->device, &devices->disk_loops[i], err);
+			r = virtio_device_attach(&block->device, &devices->disk_servers[i].loop, err);
 		if (r >= 0)
 			r = devices_plug(machine, &block->device, name, err);
 		if (r < 0)
@@ -161,6 +169,17 @@ static void serve_loop(void *arg)
 		io_loop_turn(arg, -1);
 }
 
+/* Of one disk, which may have to wait for its rate. */
+static void serve_disk(void *arg)
+{
+	struct disk_server *disk = arg;
+
+	for (;;) {
+		io_loop_turn(&disk->loop, virtio_block_wait_ms(disk->block));
+		virtio_block_resume(disk->block);
+	}
+}
+
 static int start_fs(struct devices *devices, int root_fd, int proc_fd, struct error *err)
 {
 	int r;
@@ -173,8 +192,11 @@ static int start_fs(struct devices *devices, int root_fd, int proc_fd, struct er
 int devices_start(struct machine *machine, int root_fd, int proc_fd, struct error *err)
 {
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
-		int r = thread_start(&machine->devices.disk_threads[i], serve_loop,
-				&machine->devices.disk_loops[i], err);
+		struct disk_server *disk = &machine->devices.disk_servers[i];
+		int r;
+
+		disk->block = &machine->devices.disks[i];
+		r = thread_start(&disk->thread, serve_disk, disk, err);
 
 		if (r < 0)
 			return r;

@@ -20,8 +20,11 @@ enum { DEVICES_MAX = VM_MAX_DISKS + 5 };
 /* The virtio devices of a machine: which there are, where, and which thread serves them. */
 struct devices {
 	struct virtio_block disks[VM_MAX_DISKS];
-	struct io_loop disk_loops[VM_MAX_DISKS];
-	struct thread disk_threads[VM_MAX_DISKS];
+	struct disk_server {
+		struct virtio_block *block;
+		struct io_loop loop;
+		struct thread thread;
+	} disk_servers[VM_MAX_DISKS];
 	size_t n_disks;
 	struct virtio_console console;
 	struct virtio_rng rng;

@@ -20,9 +20,15 @@
  */
 enum { VM_MAX_DISKS = 8, VM_MAX_VCPUS = 64 };
 
+/* What a disk may do a second; 0: as much as it can. */
+enum vm_rate { VM_READ_BYTES, VM_WRITE_BYTES, VM_READ_OPS, VM_WRITE_OPS, VM_RATES };
+
 struct vm_disk {
 	const char *path;       /* opened before the jail closes */
 	bool read_only;
+	bool copied;            /* path is an empty scratch disk; the machine has a copy of its own, copy_fd */
+	int copy_fd;            /* that copy, borrowed, opened by vm_machine_copy_disks; -1: not yet, or none */
+	uint64_t rates[VM_RATES];
 };
 
 /* A folder or regular file of the host for the guest to see; shares.h says how. */

@@ -189,8 +189,8 @@ static int go_on_from(struct machine *machine, const struct vm_restore *restore,
 static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, struct error *err)
 {
 	const int control = config->control ? config->control[1] : -1;
-	const int keep[] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control, config->network_fd,
-		config->restore ? config->restore->state_fd : -1 };
+	int keep[7 + VM_MAX_DISKS] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control,
+		config->network_fd, config->restore ? config->restore->state_fd : -1 };
 	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->network_fd,
 		config->n_shares > 0 };
 	struct jail_shares shares = { config->shares, config->n_shares, -1, -1 };
@@ -201,6 +201,8 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 	machine->config = config;
 	machine->counters = config->counters ? config->counters : xcalloc(1, sizeof *machine->counters);
 	machine->counters->n_vcpus = config->vcpus;
+	for (size_t i = 0; i < VM_MAX_DISKS; i++)
+		keep[7 + i] = i < config->n_disks && config->disks[i].copied ? config->disks[i].copy_fd : -1;
 	if (r >= 0)
 		r = jail_close_fds(keep, ARRAY_LEN(keep), err);
 	if (r >= 0)

@@ -5,8 +5,8 @@
  *
  * The child becomes QEMU with these descriptors: 0 /dev/null, 1 and 2 the log, 3 the log for the serial port, 4 the
  * agent's socket, 5 virtiofsd's if there are shares (qemu_shares.h), 6 its monitor's socket, 7 a saved state
- * (qemu_state.h), 8 passt's if there is a network. It opens kernel, initramfs and disks by path, from a jail of files
- * (qemu_jail.h), and its own seccomp
+ * (qemu_state.h), 8 passt's if there is a network, 9 and up the disks that are copies. It opens kernel, initramfs and
+ * other disks by path, from a jail of files (qemu_jail.h), and its own seccomp
  * filter forbids it to fork, exec and gain privileges. Unlike our VMM it keeps its user.
  */
 #include <errno.h>
@@ -49,10 +49,12 @@ enum {
 	SHARES_FD = 5,
 	CONTROL_FD = 6,
 	NETWORK_FD = 8,
-	FIRST_OTHER_FD = 9,
+	DISK_FD = 9,             /* and as many as there may be disks */
+	FIRST_OTHER_FD = DISK_FD + VM_MAX_DISKS,
 	SAFE_FD = 64,
 	TRANSLATION_MIB = 64,
-	CALIBRATE_NS = 2000000
+	CALIBRATE_NS = 2000000,
+	DISK_SET = 2,            /* the set of descriptors of the first disk */
 };
 _Static_assert((int)QEMU_STATE_FD + 1 == (int)NETWORK_FD, "the descriptors of the program");
 
@@ -104,22 +106,64 @@ static void add(char ***argv, const char *option, char *owned_value)
 		strv_push(argv, owned_value);
 }
 
+static bool has_rates(const struct vm_disk *disk)
+{
+	for (size_t i = 0; i < VM_RATES; i++)
+		if (disk->rates[i])
+			return true;
+	return false;
+}
+
 /* JSON, since a path may hold what QEMU's own option syntax takes for its own. */
 static char *describe_disk(size_t i, const struct vm_disk *disk)
 {
+	struct json_writer *w = json_writer_new(true);
+	char name[32], copy[32];
+
+	(void)snprintf(name, sizeof name, "disk%zu", i); /* always fits, like the next */
+	(void)snprintf(copy, sizeof copy, "/dev/fdset/%zu", DISK_SET + i);
+	json_begin_object(w, NULL);
+	if (has_rates(disk)) {
+		json_put_string(w, "driver", "throttle");
+		json_put_string(w, "node-name", name);
+		json_put_string(w, "throttle-group", name);
+		json_put_bool(w, "read-only", disk->read_only);
+		if (!disk->read_only)
+			json_put_string(w, "discard", "unmap");
+		json_begin_object(w, "file");
+	}
+	json_put_string(w, "driver", "raw");
+	if (!has_rates(disk))
+		json_put_string(w, "node-name", name);
+	json_put_bool(w, "read-only", disk->read_only);
+	if (!disk->read_only)
+		json_put_string(w, "discard", "unmap");
+	json_begin_object(w, "file");
+	json_put_string(w, "driver", "file");
+	json_put_string(w, "filename", disk->copied ? copy : disk->path);
+	json_put_string(w, "locking", disk->read_only || disk->copied ? "off" : "on");
+	json_put_bool(w, "read-only", disk->read_only);
+	json_end(w);
+	if (has_rates(disk))
+		json_end(w);
+	json_end(w);
+	return json_writer_finish(w, NULL);
+}
+
+static char *describe_rates(size_t i, const struct vm_disk *disk)
+{
+	static const char *const names[VM_RATES] = { "bps-read", "bps-write", "iops-read", "iops-write" };
 	struct json_writer *w = json_writer_new(true);
 	char name[32];
 
 	(void)snprintf(name, sizeof name, "disk%zu", i); /* always fits */
 	json_begin_object(w, NULL);
-	json_put_string(w, "driver", "raw");
-	json_put_string(w, "node-name", name);
-	json_put_bool(w, "read-only", disk->read_only);
-	json_begin_object(w, "file");
-	json_put_string(w, "driver", "file");
-	json_put_string(w, "filename", disk->path);
-	json_put_string(w, "locking", disk->read_only ? "off" : "on");
-	json_put_bool(w, "read-only", disk->read_only);
+	json_put_string(w, "qom-type", "throttle-group");
+	json_put_string(w, "id", name);
+	json_begin_object(w, "limits");
+	for (size_t j = 0; j < VM_RATES; j++)
+		if (disk->rates[j])
+			json_put_uint(w, names[j], disk->rates[j]);
 	json_end(w);
 	json_end(w);
 	return json_writer_finish(w, NULL);
@@ -142,6 +186,10 @@ static void add_devices(char ***argv, const struct vm_config *config)
 	add(argv, "-device", xstrdup("virtio-serial-device,max_ports=2"));
 	add(argv, "-device", xstrdup("virtserialport,chardev=agent,name=" AGENT_PORT_NAME));
 	for (size_t i = 0; i < config->n_disks; i++) {
+		if (config->disks[i].copied)
+			add(argv, "-add-fd", xasprintf("fd=%zu,set=%zu", DISK_FD + i, DISK_SET + i));
+		if (has_rates(&config->disks[i]))
+			add(argv, "-object", describe_rates(i, &config->disks[i]));
 		add(argv, "-blockdev", describe_disk(i, &config->disks[i]));
 		add(argv, "-device", xasprintf("virtio-blk-device,drive=disk%zu", i));
 	}
@@ -250,6 +298,15 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	return argv;
 }
 
+/* The disks that are copies, to their places; which nothing stands at, since all else was moved up. */
+static bool place_disks(const struct vm_config *config, const int copies[VM_MAX_DISKS])
+{
+	for (size_t i = 0; i < config->n_disks; i++)
+		if (config->disks[i].copied && dup2(copies[i], DISK_FD + (int)i) < 0)
+			return false;
+	return true;
+}
+
 /* In the child; what fails is written to status_fd as an errno value. */
 static void become_qemu(const struct vm_config *config, const char *program, char *const argv[], pid_t parent,
 		int shares_fd, int status_fd)
@@ -259,7 +316,7 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C", NULL };
 	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int log = fcntl(config->log_fd >= 0 ? config->log_fd : null, F_DUPFD_CLOEXEC, SAFE_FD), code;
-	int network;
+	int copies[VM_MAX_DISKS], network;
 	sigset_t none;
 
 	(void)sigemptyset(&none);
@@ -272,11 +329,13 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 	shares_fd = fcntl(shares_fd >= 0 ? shares_fd : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	control = fcntl(control >= 0 ? control : null, F_DUPFD_CLOEXEC, SAFE_FD);
 	state = fcntl(state >= 0 ? state : null, F_DUPFD_CLOEXEC, SAFE_FD);
+	for (size_t i = 0; i < config->n_disks; i++)
+		copies[i] = config->disks[i].copied ? fcntl(config->disks[i].copy_fd, F_DUPFD_CLOEXEC, SAFE_FD) : -1;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent && null >= 0 && dup2(null, 0) == 0 &&
 			dup2(log, 1) == 1 && dup2(log, 2) == 2 && dup2(log, LOG_FD) == LOG_FD &&
 			dup2(agent, AGENT_FD) == AGENT_FD && dup2(shares_fd, SHARES_FD) == SHARES_FD &&
 			dup2(control, CONTROL_FD) == CONTROL_FD && dup2(state, QEMU_STATE_FD) == QEMU_STATE_FD &&
-			dup2(network, NETWORK_FD) == NETWORK_FD) {
+			dup2(network, NETWORK_FD) == NETWORK_FD && place_disks(config, copies)) {
 		(void)syscall(SYS_close_range, FIRST_OTHER_FD, SAFE_FD - 1, 0); /* all others close on exec */
 		if (qemu_jail_enter(config) == 0)
 			(void)execve(program, argv, environment);
@@ -305,7 +364,8 @@ static int check_files(const struct vm_config *config, struct error *err)
 	if (access(config->initramfs_path, R_OK) < 0)
 		return error_sys(err, "cannot open the initramfs %s", config->initramfs_path);
 	for (size_t i = 0; i < config->n_disks; i++)
-		if (access(config->disks[i].path, config->disks[i].read_only ? R_OK : R_OK | W_OK) < 0)
+		if (access(config->disks[i].path, config->disks[i].read_only || config->disks[i].copied ?
+				R_OK : R_OK | W_OK) < 0)
 			return error_sys(err, "cannot open the disk %s", config->disks[i].path);
 	return 0;
 }

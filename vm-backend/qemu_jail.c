@@ -106,10 +106,13 @@ static int allow_all(int ruleset, const struct ruleset *all, const struct vm_con
 	/* To go on from it too: QEMU opens what it maps privately for writing. */
 	if (ram_path(config) && allow(ruleset, all, ram_path(config), READ_WRITE) < 0)
 		return -1;
-	for (size_t i = 0; i < config->n_disks; i++)
-		if (allow(ruleset, all, config->disks[i].path, config->disks[i].read_only ? READ_FILE
+	for (size_t i = 0; i < config->n_disks; i++) {
+		const struct vm_disk *disk = &config->disks[i];
+
+		if (!disk->copied && allow(ruleset, all, disk->path, disk->read_only ? READ_FILE
 				: READ_WRITE | FS_TRUNCATE) < 0)
 			return -1;
+	}
 	return 0;
 }
 

@@ -45,8 +45,12 @@ int saved_write(int fd, const struct plan *plan, const struct vm_config *config,
 	static char in_state[] = "in the state";
 	struct error resumed = { 0 };
 	struct state_writer w;
-	int r = template_key_of(config, engine, true, &t.key, err);
+	int r;
 
+	if (plan->root.scratch)
+		return error_set(err, EOPNOTSUPP, "an instance with a disk of its own (disk.bytes) cannot be saved: "
+				"use --upper-size, which is memory");
+	r = template_key_of(config, engine, true, &t.key, err);
 	if (r < 0)
 		return r;
 	t.ram = in_state;

@@ -60,6 +60,13 @@ static bool is_read_only(const struct plan_mount *m)
 	return ro;
 }
 
+bool shares_wanted(const struct plan *plan)
+{
+	_cleanup_free_ struct vm_share *shares = NULL;
+
+	return shares_of_plan(plan, &shares) > 0;
+}
+
 size_t shares_of_plan(const struct plan *plan, struct vm_share **ret)
 {
 	struct vm_share *shares = xcalloc(plan->n_mounts + 1, sizeof *shares);

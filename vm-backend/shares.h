@@ -16,6 +16,8 @@
 #define SHARES_WORD   "shares"  /* there is a share tree: mount it */
 #define NO_IMAGE_WORD "noimage" /* there is no disk with an image */
 
+/* Whether the plan has any. */
+bool shares_wanted(const struct plan *plan);
 /* The shares of a plan: an array that the caller frees, with strings of the plan's. */
 size_t shares_of_plan(const struct plan *plan, struct vm_share **ret);
 /* Refuses, naming the field, what cannot be shared: sockets, devices, FIFOs, id-mapped mounts. Only reads. */

@@ -152,6 +152,9 @@ static int check_host_only(const struct plan *plan, struct error *err)
 	if (plan->n_joins)
 		return error_set(err, EOPNOTSUPP, "linux.namespaces: %s by path: a VM cannot join a namespace of "
 				"the host (%s)", plan->joins[0].type, plan->joins[0].path);
+	if (vm_limits_disk_rates(&plan->resources) && shares_wanted(plan))
+		return error_set(err, EOPNOTSUPP, "resources.io: in a VM only disks have a rate, and this workload is "
+				"shown folders of the host (virtio-fs); --best-effort goes on without");
 	list_host_only(plan, fields);
 	for (size_t i = 0; i < HOST_ONLY; i++)
 		if (fields[i].asked)

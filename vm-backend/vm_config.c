@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/copy.h"
 #include "vm-backend/shares.h"
 #include "vm-backend/vm_config.h"
 
@@ -29,6 +30,25 @@ static bool parse_mac(const char *text, uint8_t ret[6])
 			ret, ret + 1, ret + 2, ret + 3, ret + 4, ret + 5) == 6;
 }
 
+static bool has_image_disk(const struct plan *plan)
+{
+	return plan->root.disk && !plan->root.path;
+}
+
+const char *vm_scratch_device(const struct plan *plan)
+{
+	return has_image_disk(plan) ? "/dev/vdb" : "/dev/vda";
+}
+
+static void add_disk(struct vm_config *config, const struct plan_resources *res, struct vm_disk disk)
+{
+	disk.rates[VM_READ_BYTES] = res->disk_read_bytes;
+	disk.rates[VM_WRITE_BYTES] = res->disk_write_bytes;
+	disk.rates[VM_READ_OPS] = res->disk_read_ops;
+	disk.rates[VM_WRITE_OPS] = res->disk_write_ops;
+	config->disks[config->n_disks++] = disk;
+}
+
 void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machine *ret)
 {
 	size_t n_shares;
@@ -46,8 +66,6 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 		.command_line = ret->words,
 		.memory_bytes = (plan->vm.memory_bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP,
 		.vcpus = plan->vm.vcpus ? (unsigned)plan->vm.vcpus : 1,
-		.disks = { { plan->root.disk, true } },
-		.n_disks = plan->root.disk && !plan->root.path ? 1 : 0,
 		.shares = ret->shares,
 		.n_shares = n_shares,
 		.has_network = plan->network == NETWORK_USER,
@@ -56,12 +74,34 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 		.log_fd = -1,
 		.event_fd = -1,
 	};
+	if (has_image_disk(plan)) /* in this order: vm_scratch_device() */
+		add_disk(&ret->config, &plan->resources,
+				(struct vm_disk){ .path = plan->root.disk, .read_only = true, .copy_fd = -1 });
+	if (plan->root.scratch)
+		add_disk(&ret->config, &plan->resources,
+				(struct vm_disk){ .path = plan->root.scratch, .copied = true, .copy_fd = -1 });
 	if (ret->config.has_network)
 		(void)parse_mac(plan->interface.mac, ret->config.mac); /* usernet_check() has seen to it */
 }
 
+int vm_machine_copy_disks(struct vm_machine *machine, struct error *err)
+{
+	struct vm_config *config = &machine->config;
+
+	for (size_t i = 0; i < config->n_disks; i++)
+		if (config->disks[i].copied && config->disks[i].copy_fd < 0) {
+			config->disks[i].copy_fd = file_copy_unnamed(config->disks[i].path, err);
+			if (config->disks[i].copy_fd < 0)
+				return config->disks[i].copy_fd;
+		}
+	return 0;
+}
+
 void vm_machine_release(struct vm_machine *machine)
 {
+	for (size_t i = 0; i < machine->config.n_disks; i++)
+		if (machine->config.disks[i].copied)
+			close_cleanup(&machine->config.disks[i].copy_fd);
 	free(machine->shares);
 	free(machine->words);
 	*machine = (struct vm_machine){ 0 };

@@ -17,7 +17,12 @@ struct vm_machine {
  * says all it has to say. Released by vm_machine_release.
  */
 void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machine *ret);
+/* Gives the machine the disks that are its own. What is copied is gone with the last process that has it open. */
+int vm_machine_copy_disks(struct vm_machine *machine, struct error *err);
 void vm_machine_release(struct vm_machine *machine);
+
+/* What the guest calls the disk for its writes, /dev/vda or /dev/vdb. Static. */
+const char *vm_scratch_device(const struct plan *plan);
 
 /* Whether BIVALVE_VM_LOG=1 asks for the guest kernel's log on our standard error. */
 bool vm_log_wanted(void);

@@ -32,11 +32,18 @@ int vm_limits_check(const struct plan_resources *res, struct error *err)
 	return 0;
 }
 
+bool vm_limits_disk_rates(const struct plan_resources *res)
+{
+	return res->disk_read_bytes || res->disk_write_bytes || res->disk_read_ops || res->disk_write_ops;
+}
+
 struct plan_resources vm_limits_inside(const struct plan_resources *res)
 {
 	struct plan_resources inside = *res;
 
 	inside.cpu_set = inside.memory_nodes = NULL; /* the host's processors and nodes */
+	inside.disk_read_bytes = inside.disk_write_bytes = 0; /* the machine's disks keep to them */
+	inside.disk_read_ops = inside.disk_write_ops = 0;
 	inside.io_weight = inside.io_leaf_weight = 0; /* beside other work of the host's */
 	return inside;
 }

@@ -13,6 +13,8 @@
 /* Refuses limits that mean devices of the host, which the machine does not have. */
 int vm_limits_check(const struct plan_resources *res, struct error *err);
 /* For the guest's group. Strings and arrays are res's own. */
+/* Whether disks have a rate. */
+bool vm_limits_disk_rates(const struct plan_resources *res);
 struct plan_resources vm_limits_inside(const struct plan_resources *res);
 /* For the machine's, as far as host can. engine: by its name, for the room it needs. */
 struct plan_resources vm_limits_outside(const struct plan *plan, const struct plan_resources *res, const char *engine,

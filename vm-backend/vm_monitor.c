@@ -494,7 +494,9 @@ static int spawn_machine(struct monitor *m, struct error *err)
 		return error_sys(err, "vm: cannot make the control socket");
 	vm_log_init(&m->log, log[0], copy ? STDERR_FILENO : -1);
 	vm_machine_describe(start->plan, copy, &m->described);
-	r = connect_network(m, config, err);
+	r = vm_machine_copy_disks(&m->described, err);
+	if (r == 0)
+		r = connect_network(m, config, err);
 	if (r < 0)
 		return r;
 	config->agent_fd = agent[1];

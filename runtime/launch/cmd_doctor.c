@@ -187,6 +187,11 @@ static void look_at_erofs(struct finding *f)
 	look_at_program(f, "mkfs.erofs", MISSING, "apt-get install erofs-utils");
 }
 
+static void look_at_mke2fs(struct finding *f)
+{
+	look_at_program(f, "mke2fs", PARTLY, "apt-get install e2fsprogs: without it there is no --disk");
+}
+
 static void look_at_passt(struct finding *f)
 {
 	look_at_program(f, "passt", PARTLY, "apt-get install passt: without it there is no --net user");
@@ -231,6 +236,7 @@ static const struct check {
 	{ "qemu", "vm, engine qemu", look_at_qemu },
 	{ "guest kernel", "vm", look_at_guest_kernel },
 	{ "mkfs.erofs", "vm", look_at_erofs },
+	{ "mke2fs", "disks for the writes", look_at_mke2fs },
 	{ "passt", "user-mode network", look_at_passt },
 	{ "store", "images", look_at_store },
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "container-backend/scratch.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
@@ -123,16 +124,28 @@ static int run_audited(const struct backend *backend, struct plan *plan, struct 
 	return r;
 }
 
+static void tell_scratch(const struct plan *plan, struct report *report)
+{
+	if (!plan->root.upper_disk)
+		return;
+	report->scratch = xstrdup(plan->root.scratch ? "disk" : "tmpfs");
+	report->scratch_reason = plan->root.scratch ? NULL : xstrdup(scratch_refusal());
+}
+
 int launch_plan(struct plan *plan, struct supervise_io *io, struct report *report, struct error *err)
 {
 	const struct backend *backend = backend_find(plan->backend);
 	int r = limits_check(plan, io->best_effort, report, err);
 
+	tell_scratch(plan, report);
 	if (r == 0)
 		r = backend->check(plan, err);
-	if (r == 0 && !strcmp(plan->backend, "vm")) {
-		r = prepare_store(plan, err);
-		report->start_ns = clock_now_ns(); /* what is made once and kept is no part of starting */
+	if (r == 0) {
+		bool vm = !strcmp(plan->backend, "vm");
+
+		r = vm ? prepare_store(plan, err) : prepare_scratch(plan, err);
+		if (vm || r > 0)
+			report->start_ns = clock_now_ns(); /* what is made once and kept is no part of starting */
 	}
 	return r < 0 ? r : run_audited(backend, plan, io, report, err);
 }

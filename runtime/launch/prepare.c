@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container-backend/scratch.h"
+#include "images/scratch.h"
 #include "images/store.h"
 #include "policies/enforce/cgroup.h"
 #include "policies/policy.h"
@@ -91,9 +93,9 @@ void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_
 		{ 'm', "memory", OPTION_PARSED, &o->memory_bytes, "SIZE", "memory limit: 64m, 2g", parse_size },
 		{ 0, "cpus", OPTION_PARSED, &o->cpus, "N", "processors, also a fraction: 1.5", parse_cpus },
 		{ 0, "pids-limit", OPTION_PARSED, &o->pids, "N", "processes and threads at once", parse_pids },
-		{ 0, "upper-size", OPTION_PARSED, &o->upper_bytes, "SIZE", "room for what it writes to its root",
-			parse_size },
-		{ 0, "disk", OPTION_PARSED, &o->upper_bytes, "SIZE", "the same", parse_size },
+		{ 0, "upper-size", OPTION_PARSED, &o->upper_bytes, "SIZE",
+			"room for what it writes to its root, in memory", parse_size },
+		{ 0, "disk", OPTION_PARSED, &o->disk_bytes, "SIZE", "the same on a disk of its own", parse_size },
 		{ 0, "disk-inodes", OPTION_PARSED, &o->upper_inodes, "N", "files and folders that it may make there",
 			parse_count },
 		{ 0, "cpu-time", OPTION_PARSED, &o->cpu_time_us, "TIME", "end it after so much CPU time (status 124)",
@@ -336,7 +338,8 @@ static void fill_limits(const struct launch_options *o, struct plan *plan)
 	}
 	plan->limits = (struct plan_limits){ .wall_us = o->timeout_us, .cpu_us = o->cpu_time_us,
 		.output_bytes = o->output_bytes, .file_bytes = o->file_bytes, .open_files = o->open_files };
-	plan->root.upper_bytes = o->upper_bytes;
+	plan->root.upper_bytes = o->disk_bytes ? o->disk_bytes : o->upper_bytes;
+	plan->root.upper_disk = o->disk_bytes > 0;
 	plan->root.upper_inodes = o->upper_inodes;
 	plan->figures = o->report || o->meta;
 	plan->root.read_only = o->read_only;
@@ -496,6 +499,24 @@ static void bind_pids_by_rlimit(const struct launch_options *o, struct plan *pla
 	plan->resources.pids = 0;
 }
 
+/*
+ * The disk for the writes, of the same size and kind in both shells. A container's takes rights that not everybody has:
+ * then it is a tmpfs with the same bounds. A root that cannot be written has none.
+ */
+static void fill_scratch(const char *store, struct plan *plan)
+{
+	struct plan_root *root = &plan->root;
+
+	if (root->read_only && !root->empty)
+		root->upper_disk = false;
+	if (!root->upper_disk)
+		return;
+	if (!root->upper_inodes)
+		root->upper_inodes = scratch_default_inodes(root->upper_bytes);
+	if (!strcmp(plan->backend, "vm") || !scratch_refusal())
+		root->scratch = scratch_path(store, root->upper_bytes, root->upper_inodes);
+}
+
 /* The policy's part, and the namespaces that follow from it. */
 static int fill_policy(const struct launch_options *o, const struct image *image, const char *run_dir,
 		struct plan *plan, struct error *err)
@@ -548,6 +569,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	if (r == 0)
 		r = fill_policy(o, &image, run_dir, ret, err);
 	limits_to_rlimits(ret);
+	fill_scratch(store, ret);
 	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
 		r = sandbox_view_fill(o, ret, err);
 	policy_landlock_mounts(ret);
@@ -586,12 +608,21 @@ static int make_disk(const struct plan *plan, struct error *err)
 	return 0;
 }
 
+int prepare_scratch(const struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *store = store_dir();
+
+	return plan->root.scratch ? scratch_make(store, plan->root.upper_bytes, plan->root.upper_inodes, err) : 0;
+}
+
 int prepare_store(struct plan *plan, struct error *err)
 {
 	_cleanup_free_ char *store = store_dir();
 	struct kernel kernel = { 0 };
-	int r;
+	int r = prepare_scratch(plan, err);
 
+	if (r < 0)
+		return r;
 	if (plan->root.disk && access(plan->root.disk, R_OK) < 0) {
 		r = make_disk(plan, err);
 		if (r < 0)

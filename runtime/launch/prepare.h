@@ -12,7 +12,7 @@ struct launch_options {
 	const char *start, *from;
 	const char *report, *meta, *audit;
 	char **volumes, **env, **tmpfs, **ports;
-	uint64_t memory_bytes, timeout_us, pids, upper_bytes, upper_inodes;
+	uint64_t memory_bytes, timeout_us, pids, upper_bytes, disk_bytes, upper_inodes;
 	uint64_t cpu_time_us, output_bytes, file_bytes, open_files;
 	bool best_effort;
 	double cpus;
@@ -39,6 +39,8 @@ int prepare_saved(const struct launch_options *o, struct plan *ret, struct error
 int prepare_name(const char *given, char **ret, struct error *err);
 /* Makes what the plan names and the store lacks: the image's disk, the initramfs. For the VM shell only. */
 int prepare_store(struct plan *plan, struct error *err);
+/* Of these the empty disk for the writes, which a container has too. Part of prepare_store(). 1: it was made. */
+int prepare_scratch(const struct plan *plan, struct error *err);
 
 /* Tries, in a child that is gone afterwards, to make namespaces and mounts. Returns 0 or -errno. */
 int namespaces_try(struct error *err);

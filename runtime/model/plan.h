@@ -120,8 +120,11 @@ struct plan_root {
 	size_t n_links;
 	char **lowers;           /* directories of this host (or guest), lowest layer first */
 	char *disk;              /* the EROFS disk with the same content, for the VM; NULL for the container */
-	uint64_t upper_bytes;    /* size of the tmpfs that takes the writes; 0: half the memory, as tmpfs does */
-	uint64_t upper_inodes;   /* files and folders in it; 0: as tmpfs does */
+	uint64_t upper_bytes;    /* room for the writes; 0: half the memory, as tmpfs does */
+	uint64_t upper_inodes;   /* files and folders among them; 0: as tmpfs does */
+	bool upper_disk;         /* a disk of its own takes the writes where that can be, rather than a tmpfs */
+	/* that disk while it is empty (images/scratch.h), of which each run has a copy; NULL: a tmpfs */
+	char *scratch;
 	bool read_only;          /* no upper at all */
 	char *propagation;       /* of the root's mount: "private", "rslave", …; NULL: rprivate */
 };
@@ -174,6 +177,8 @@ struct plan_resources { /* bound by cgroups; runtime-spec config-linux.md "Contr
 	uint64_t io_weight, io_leaf_weight; /* v1's 10 to 1000; 0: not set */
 	struct plan_device_rate *io_weights, *io_read_bytes, *io_write_bytes, *io_read_ops, *io_write_ops;
 	size_t n_io_weights, n_io_read_bytes, n_io_write_bytes, n_io_read_ops, n_io_write_ops;
+	/* a second, of each disk that holds what the workload reads and writes; nobody names one */
+	uint64_t disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops;
 	struct plan_hugepage_limit *hugepages;
 	size_t n_hugepages;
 	uint64_t net_class;      /* net_cls.classid */

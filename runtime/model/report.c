@@ -72,6 +72,8 @@ static const struct field report_fields[] = {
 	{ ROW(report, switches, FIELD_UINT) },
 	{ ROW(report, preemptions, FIELD_UINT) },
 	{ ROW(report, not_bound, FIELD_STRINGS) },
+	{ ROW(report, scratch, FIELD_STRING) },
+	{ ROW(report, scratch_reason, FIELD_STRING) },
 	{ ROW(report, vmm_cpu_us, FIELD_UINT) },
 	{ ROW(report, vmm_peak_rss_bytes, FIELD_UINT) },
 	{ ROW(report, machine, FIELD_RECORD), .record = &machine_stats_type },

@@ -56,6 +56,8 @@ struct report {
 	uint64_t pids_denied;      /* forks that the pids limit refused */
 	uint64_t read_bytes, write_bytes;          /* from and to devices */
 	uint64_t switches, preemptions;            /* context switches, voluntary and not */
+	/* what took the writes if a disk was asked for: "disk" or "tmpfs", and why that */
+	char *scratch, *scratch_reason;
 	char **not_bound;          /* limits that this host cannot bind and --best-effort let go */
 	uint64_t vmm_cpu_us, vmm_peak_rss_bytes;   /* VM only: the VMM as the host counts it, guest RAM included */
 	struct machine_stats machine; /* VM only: as the host and the engine count */

@@ -238,7 +238,8 @@ int main(int argc, char **argv)
 		case 'D':
 			if (config.n_disks == VM_MAX_DISKS)
 				return 2;
-			config.disks[config.n_disks++] = (struct vm_disk){ optarg, option == 'D' };
+			config.disks[config.n_disks++] = (struct vm_disk){ .path = optarg, .read_only = option == 'D',
+				.copy_fd = -1 };
 			break;
 		case 'a':
 			config.command_line = optarg;

@@ -322,6 +322,28 @@ static void test_chain(void)
 	(void)base; /* found through leaf */
 }
 
+static void test_disk(void)
+{
+	struct policy p = { 0 };
+	struct plan plan = { 0 }, small = { .root.upper_bytes = 1 << 20 };
+	struct error err = { 0 };
+	static const char text[] = "{\"version\":1,\"disk\":{\"bytes\":\"3m\",\"inodes\":99},\"resources\":"
+			"{\"io\":{\"read_bytes\":\"4m\",\"write_ops\":70}}}";
+
+	ok(policy_parse(text, strlen(text), "text", &p, &err) == 0 && policy_apply(&p, NULL, &plan, &err) == 0,
+		"a disk with rates%s", err.message);
+	ok(plan.root.upper_disk && plan.root.upper_bytes == 3 << 20 && plan.root.upper_inodes == 99,
+		"the plan has a disk of that size");
+	ok(plan.resources.disk_read_bytes == 4 << 20 && plan.resources.disk_write_ops == 70 &&
+			!plan.resources.disk_write_bytes && !plan.resources.disk_read_ops,
+		"and its rates");
+	ok(policy_apply(&p, NULL, &small, &err) == 0 && !small.root.upper_disk && small.root.upper_bytes == 1 << 20,
+		"a size in memory on the command line wins");
+	record_release(&plan_type, &plan);
+	record_release(&plan_type, &small);
+	policy_release(&p);
+}
+
 static void test_circles(void)
 {
 	_cleanup_free_ char *a = write_file("a.json", V "\n\"extends\":\"b.json\"}"), *deep = NULL;
@@ -618,5 +640,6 @@ int main(void)
 	test_effective();
 	test_apply();
 	ok(path_remove_tree(AT_FDCWD, dir, &err) == 0, "cleaned up");
+	test_disk();
 	return tap_done();
 }

@@ -63,7 +63,7 @@ int main(void)
 		_cleanup_free_ char *scratch = file("scratch"), *secret = file("secret");
 		_cleanup_free_ char *new = xasprintf("%s/new", dir);
 		struct vm_config config = { .kernel_path = kernel, .initramfs_path = initramfs,
-			.disks = { { disk, true }, { scratch, false } }, .n_disks = 2 };
+			.disks = { { disk, true, false, -1 }, { scratch, false, false, -1 } }, .n_disks = 2 };
 
 		ok(qemu_jail_enter(&config) == 0, "the jail is entered");
 		ok(opens(kernel, O_RDONLY) && opens(initramfs, O_RDONLY) && opens(disk, O_RDONLY),

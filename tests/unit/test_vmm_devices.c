@@ -199,11 +199,33 @@ static void test_block(const char *path)
 	ok(request(&block, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof *range, false) !=
 			VIRTIO_BLK_S_IOERR,
 		"zeroes are written");
+	*range = (struct virtio_blk_discard_write_zeroes){ .sector = 4, .num_sectors = 1 };
+	memset(sector, 'x', sizeof sector);
+	ok(pwrite(fd, sector, 512, 3 * 512) == 512 && pwrite(fd, sector, 512, 4 * 512) == 512 &&
+			request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_OK &&
+			pread(fd, sector, 512, 4 * 512) == 512 && sector[0] == 0 && sector[511] == 0 &&
+			pread(fd, sector, 512, 3 * 512) == 512 && sector[511] == 'x',
+		"what is discarded is gone, and nothing beside it");
+	*range = (struct virtio_blk_discard_write_zeroes){ .sector = 4, .num_sectors = 0 };
+	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_OK,
+		"no sectors to discard are no error");
+	*range = (struct virtio_blk_discard_write_zeroes){ .sector = 4, .num_sectors = 1, .flags = 1 };
+	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_IOERR,
+		"a discard has no flags");
 	*range = (struct virtio_blk_discard_write_zeroes){ .sector = DISK_SECTORS - 1,
 		.num_sectors = 2 };
 	ok(request(&block, VIRTIO_BLK_T_DISCARD, 0, sizeof *range, false) == VIRTIO_BLK_S_IOERR,
 		"no discard over the end");
 	ok(!guest_broken(&block.device), "all these are mere errors");
+	ok(virtio_block_wait_ms(&block) == -1, "without a rate its thread waits for events alone");
+	virtio_block_limit(&block, (const uint64_t[VM_RATES]){ [VM_READ_BYTES] = 1 });
+	ok(request(&block, VIRTIO_BLK_T_IN, 0, 512, true) == VIRTIO_BLK_S_OK, "with one, a request is taken");
+	ok(request(&block, VIRTIO_BLK_T_IN, 0, 512, true) == 0xee, "the next is not, until the first is paid for");
+	ok(virtio_block_wait_ms(&block) == 60000, "its thread is told to look again");
+	virtio_block_limit(&block, (const uint64_t[VM_RATES]){ 0 });
+	guest_kick(&block.device, 0);
+	ok(*(uint8_t *)vm_memory_at(&memory, DATA_GPA + 100, 1) == VIRTIO_BLK_S_OK,
+		"and then it is answered");
 	guest_desc(&queues[0], 0, DATA_GPA, 8, VRING_DESC_F_WRITE, 0);
 	guest_offer(&queues[0], 0);
 	guest_kick(&block.device, 0);

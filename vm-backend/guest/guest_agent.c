@@ -77,6 +77,8 @@ static int read_plan(struct guest *g, const struct guest_session *s, struct erro
 		strv_push(&g->plan.root.lowers, g->plan.root.path ? steal_ptr(g->plan.root.path)
 				: xstrdup(GUEST_IMAGE));
 	}
+	if (g->plan.root.scratch)
+		guest_find_scratch(g->plan.root.scratch);
 	g->cgroup = xasprintf("bivalve-%s", g->plan.id ? g->plan.id : "workload");
 	return 0;
 }

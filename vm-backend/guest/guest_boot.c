@@ -202,13 +202,24 @@ int guest_open_port(struct error *err)
 	return fd;
 }
 
-int guest_mount_image(struct error *err)
+static void await_disk(const char *device)
 {
 	_cleanup_close_ int uevents = open_uevents();
 	uint64_t end = clock_now_ns() + DEVICE_SECONDS * UINT64_C(1000000000);
 
-	while (access(DISK, F_OK) < 0 && clock_now_ns() < end)
+	while (access(device, F_OK) < 0 && clock_now_ns() < end)
 		await_uevent(uevents);
+}
+
+void guest_find_scratch(const char *device)
+{
+	guest_load_modules(GUEST_DISK_MODULES);
+	await_disk(device);
+}
+
+int guest_mount_image(struct error *err)
+{
+	await_disk(DISK);
 	if (mkdir(GUEST_IMAGE, 0755) < 0)
 		return error_sys(err, "guest: cannot make " GUEST_IMAGE);
 	if (mount(DISK, GUEST_IMAGE, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)

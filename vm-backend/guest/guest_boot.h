@@ -16,6 +16,7 @@ int guest_mount_all(struct error *err);
 void guest_load_modules(const char *list);
 #define GUEST_MODULES       "/modules/list"
 #define GUEST_NETWORK_MODULES "/modules/list.network"
+#define GUEST_DISK_MODULES  "/modules/list.disk"
 #define GUEST_SHARE_MODULES "/modules/list.shares"
 /* Delegates the controllers and moves PID 1 out of their way. */
 int guest_setup_cgroups(struct error *err);
@@ -26,6 +27,8 @@ int guest_open_port(struct error *err);
 void guest_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Mounts the image's disk at GUEST_IMAGE. */
 int guest_mount_image(struct error *err);
+/* Waits, but not for ever, until the disk for the workload's writes is there and can be mounted. */
+void guest_find_scratch(const char *device);
 
 #define GUEST_IMAGE "/run/image"
 

@@ -58,6 +58,8 @@ static int write_archive(int fd, const char *store, const struct kernel *kernel,
 	if (r == 0 && kernel->share_modules)
 		r = add_modules(&c, store, kernel, kernel->share_modules, "modules/list.shares", err);
 	if (r == 0)
+		r = add_modules(&c, store, kernel, kernel->disk_modules, "modules/list.disk", err);
+	if (r == 0)
 		r = add_modules(&c, store, kernel, kernel->network_modules, "modules/list.network", err);
 	return r == 0 ? cpio_finish(&c, err) : r;
 }

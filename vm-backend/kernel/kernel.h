@@ -19,6 +19,7 @@ struct kernel {
 	uint64_t size_bytes;    /* of the kernel file */
 	char **modules;         /* file names in modules/, in load order; empty: all drivers are built in */
 	char **share_modules;   /* as modules, for guests with host directories only, to be loaded after those */
+	char **disk_modules;    /* likewise, for guests with a disk for their writes */
 	char **network_modules; /* likewise, for guests with a network card */
 	bool unpacked;          /* vmlinux is there */
 	bool no_acpi;           /* its configuration has no ACPI: devices must stand on the command line */

@@ -44,6 +44,11 @@ static const struct wanted for_shares[] = {
 	{ .name = "virtiofs", .optional = true },
 };
 
+/* Likewise by one with a disk for its writes. */
+static const struct wanted for_disk[] = {
+	{ .name = "ext4", .optional = true },
+};
+
 /* Likewise by one with a network card. */
 static const struct wanted for_network[] = {
 	{ .name = "virtio_net", .optional = true },
@@ -147,6 +152,11 @@ int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err
 int kernel_modules_select_shares(const char *tree, char ***ret_paths, struct error *err)
 {
 	return select_modules(tree, for_shares, ARRAY_LEN(for_shares), ret_paths, err);
+}
+
+int kernel_modules_select_disk(const char *tree, char ***ret_paths, struct error *err)
+{
+	return select_modules(tree, for_disk, ARRAY_LEN(for_disk), ret_paths, err);
 }
 
 int kernel_modules_select_network(const char *tree, char ***ret_paths, struct error *err)

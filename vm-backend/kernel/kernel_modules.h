@@ -12,10 +12,11 @@
 int kernel_modules_select(const char *tree, char ***ret_paths, struct error *err);
 
 /*
- * The same for what a guest loads only if it has host directories (virtio-fs), or a network card; none where the tree
- * lacks them.
+ * The same for what a guest loads only if it has host directories (virtio-fs), a disk for its writes (ext4), or a
+ * network card; none where the tree lacks them.
  */
 int kernel_modules_select_shares(const char *tree, char ***ret_paths, struct error *err);
+int kernel_modules_select_disk(const char *tree, char ***ret_paths, struct error *err);
 int kernel_modules_select_network(const char *tree, char ***ret_paths, struct error *err);
 
 /*

@@ -33,6 +33,7 @@ static const struct field kernel_fields[] = {
 	{ ROW(size_bytes, FIELD_UINT) },
 	{ ROW(modules, FIELD_STRINGS) },
 	{ ROW(share_modules, FIELD_STRINGS) },
+	{ ROW(disk_modules, FIELD_STRINGS) },
 	{ ROW(network_modules, FIELD_STRINGS) },
 	{ ROW(unpacked, FIELD_BOOL) },
 	{ ROW(no_acpi, FIELD_BOOL) },
@@ -186,7 +187,7 @@ static int copy_modules(const struct import *im, char **paths, int modules, bool
 
 static int fill_modules(struct import *im, int dirfd, struct error *err)
 {
-	_cleanup_strv_ char **paths = NULL, **shares = NULL, **network = NULL;
+	_cleanup_strv_ char **paths = NULL, **shares = NULL, **network = NULL, **disk = NULL;
 	_cleanup_close_ int modules = -1;
 	bool trim = config_lacks(im->source, "\nCONFIG_MODULE_SIG_FORCE=y") &&
 			config_lacks(im->source, "\nCONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y") &&
@@ -205,6 +206,10 @@ static int fill_modules(struct import *im, int dirfd, struct error *err)
 		r = kernel_modules_select_shares(im->tree, &shares, err);
 	if (r == 0)
 		r = copy_modules(im, shares, modules, trim, &im->kernel.share_modules, err);
+	if (r == 0)
+		r = kernel_modules_select_disk(im->tree, &disk, err);
+	if (r == 0)
+		r = copy_modules(im, disk, modules, trim, &im->kernel.disk_modules, err);
 	if (r == 0)
 		r = kernel_modules_select_network(im->tree, &network, err);
 	return r < 0 ? r : copy_modules(im, network, modules, trim, &im->kernel.network_modules, err);

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "vm-backend/virtio/block.h"
 
 enum {
@@ -127,6 +128,58 @@ static int block_request(struct virtio_block *block, struct virtq_chain *chain, 
 	}
 }
 
+/*
+ * A request is taken whenever nothing is owed, and what it costs is owed then: the next one waits. The thread goes on
+ * listening meanwhile, so a reset or the saving of the machine do not wait.
+ */
+static void block_charge(struct virtio_block *block, bool read, uint64_t bytes)
+{
+	uint64_t now = clock_now_ns();
+
+	rate_use(&block->rates[read ? VM_READ_BYTES : VM_WRITE_BYTES], bytes, now);
+	rate_use(&block->rates[read ? VM_READ_OPS : VM_WRITE_OPS], 1, now);
+}
+
+static bool block_hold(struct virtio_device *device)
+{
+	struct virtio_block *block = block_of(device);
+	uint64_t now = clock_now_ns(), wait = 0;
+
+	for (size_t i = 0; i < VM_RATES; i++)
+		if (rate_wait_ns(&block->rates[i], now) > wait)
+			wait = rate_wait_ns(&block->rates[i], now);
+	block->held_until_ns = wait ? now + wait : 0;
+	return wait > 0;
+}
+
+void virtio_block_limit(struct virtio_block *block, const uint64_t rates[VM_RATES])
+{
+	for (size_t i = 0; i < VM_RATES; i++) {
+		block->rates[i].per_second = rates[i];
+		if (rates[i])
+			block->device.hold = block_hold;
+	}
+}
+
+int virtio_block_wait_ms(const struct virtio_block *block)
+{
+	uint64_t now, ms;
+
+	if (!block->held_until_ns)
+		return -1;
+	now = clock_now_ns();
+	ms = block->held_until_ns > now ? (block->held_until_ns - now) / 1000000 + 1 : 0;
+	return ms < 60000 ? (int)ms : 60000;
+}
+
+void virtio_block_resume(struct virtio_block *block)
+{
+	if (block->held_until_ns && clock_now_ns() >= block->held_until_ns) {
+		block->held_until_ns = 0;
+		io_source_kick(&block->device.kicks[0]);
+	}
+}
+
 static int64_t block_handle(struct virtio_device *device, struct virtq_chain *chain)
 {
 	struct virtio_blk_outhdr header;
@@ -134,6 +187,8 @@ static int64_t block_handle(struct virtio_device *device, struct virtq_chain *ch
 
 	if (iov_read(chain->iov, chain->n_out, 0, &header, sizeof header) != sizeof header || chain->in_bytes == 0)
 		return -EPROTO; /* there is not even a place for an answer */
+	block_charge(block_of(device), header.type == VIRTIO_BLK_T_IN, header.type == VIRTIO_BLK_T_IN ?
+			chain->in_bytes : header.type == VIRTIO_BLK_T_OUT ? chain->out_bytes : 0);
 	status = (uint8_t)block_request(block_of(device), chain, &header);
 	(void)iov_write(chain->iov + chain->n_out, chain->n_in, chain->in_bytes - 1, &status, 1);
 	if (header.type != VIRTIO_BLK_T_IN && header.type != VIRTIO_BLK_T_GET_ID)

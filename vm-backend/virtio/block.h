@@ -4,6 +4,8 @@
 
 #include <linux/virtio_blk.h>
 
+#include "vm-backend/engine.h"
+#include "vm-backend/rate.h"
 #include "vm-backend/virtio/device.h"
 
 /* A disk (virtio 1.2, section 5.2) on a file or block device. */
@@ -14,6 +16,8 @@ struct virtio_block {
 	bool read_only;
 	uint64_t bytes;         /* a multiple of 512; fixed for the life of the machine */
 	char serial[VIRTIO_BLK_ID_BYTES];
+	struct rate rates[VM_RATES]; /* of the thread that serves it */
+	uint64_t held_until_ns; /* no request is taken before; 0: none waits */
 };
 
 /*
@@ -22,6 +26,12 @@ struct virtio_block {
  */
 int virtio_block_init(struct virtio_block *block, const struct vm_memory *memory, const char *path, bool read_only,
 		const char *name, struct error *err);
+/* From now on it keeps to these. */
+void virtio_block_limit(struct virtio_block *block, const uint64_t rates[VM_RATES]);
+/* For the serving thread: how long it may wait for events before virtio_block_resume(); -1: for ever. */
+int virtio_block_wait_ms(const struct virtio_block *block);
+/* Has the queue looked at again once a rate allows it. */
+void virtio_block_resume(struct virtio_block *block);
 void virtio_block_release(struct virtio_block *block);
 
 #endif

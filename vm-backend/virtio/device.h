@@ -44,6 +44,8 @@ struct virtio_device {
 	const struct virtio_ops *ops;
 	const struct vm_memory *memory;
 	uint64_t features;              /* offered, beside VERSION_1 and the rings' own */
+	/* Whether requests have to wait, asked before each; who says so serves the queue again later. NULL: never. */
+	bool (*hold)(struct virtio_device *device);
 	const void *config;             /* constant */
 	size_t config_bytes;
 	unsigned n_queues;

@@ -79,10 +79,12 @@ void virtio_serve_all(struct virtio_device *device, unsigned queue,
 	unsigned budget = SERVE_BUDGET;
 
 	do {
-		int r;
+		bool held;
+		int r = 0;
 
 		virtq_pause_notify(q);
-		while ((r = virtq_pop(q, device->memory, &device->chain)) > 0) {
+		while (!(held = device->hold && device->hold(device)) &&
+				(r = virtq_pop(q, device->memory, &device->chain)) > 0) {
 			int64_t written = handle(device, &device->chain);
 
 			if (written < 0) {
@@ -96,10 +98,10 @@ void virtio_serve_all(struct virtio_device *device, unsigned queue,
 				return;
 			}
 		}
-		if (r < 0) {
+		if (r < 0)
 			virtio_device_break(device);
+		if (r < 0 || held)
 			return;
-		}
 	} while (virtq_resume_notify(q));
 }
 

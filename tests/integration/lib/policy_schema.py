@@ -68,7 +68,8 @@ def check_tables():
     rule = {"syscalls": ["read"], "action": "allow"}
     objects = [
         (unknown, SCHEMA), ({"root": unknown}, top["root"]), ({"resources": unknown}, top["resources"]),
-        ({"limits": unknown}, top["limits"]), ({"disk": unknown}, top["disk"]), ({"landlock": unknown}, top["landlock"]["anyOf"][1]),
+        ({"limits": unknown}, top["limits"]), ({"disk": unknown}, top["disk"]),
+        ({"resources": {"io": unknown}}, top["resources"]["properties"]["io"]), ({"landlock": unknown}, top["landlock"]["anyOf"][1]),
         ({"seccomp": unknown}, top["seccomp"]["anyOf"][1]),
         ({"seccomp": {"rules": [{**rule, **unknown}]}}, defs["rule"]),
         ({"seccomp": {"rules": [{**rule, "arguments": [unknown]}]}}, defs["rule"]["properties"]["arguments"]["items"]),
