@@ -21,7 +21,7 @@ static uint32_t add_all(struct strbuf *to, char *const *strings)
 char *late_write(const struct plan *plan, size_t *ret_len)
 {
 	struct strbuf all = { 0 };
-	struct late_head head = { .audit = plan->audit };
+	struct late_head head = { .audit = plan->audit, .figures = plan->figures };
 
 	strbuf_add(&all, (const char *)&head, sizeof head);
 	head.n_argv = add_all(&all, plan->process.argv);
@@ -47,7 +47,7 @@ int late_check(const void *bytes, size_t len, struct error *err)
 	memcpy(&head, bytes, sizeof head);
 	for (size_t i = 0; i < len - sizeof head; i++)
 		n += strings[i] == '\0';
-	if (head.zero || head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
+	if (head.figures > 1 || head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
 			head.n_env > LATE_MAX_BYTES || n != head.n_argv + head.n_env ||
 			strings[head.bytes - 1] != '\0')
 		return error_set(err, EPROTO, "arguments: %u and %u strings in %u bytes", head.n_argv, head.n_env,
@@ -66,12 +66,12 @@ static char **point(char **at, uint32_t n)
 	return list;
 }
 
-uint64_t late_audit(const void *bytes)
+struct late_head late_head(const void *bytes)
 {
 	struct late_head head;
 
 	memcpy(&head, bytes, sizeof head);
-	return head.audit;
+	return head;
 }
 
 void late_apply(char *bytes, struct plan *plan)
@@ -81,6 +81,7 @@ void late_apply(char *bytes, struct plan *plan)
 
 	memcpy(&head, bytes, sizeof head);
 	plan->audit = head.audit;
+	plan->figures = head.figures;
 	plan->process.argv = point(&at, head.n_argv);
 	plan->process.env = point(&at, head.n_env);
 }

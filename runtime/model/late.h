@@ -8,16 +8,16 @@
 #include "runtime/model/plan.h"
 
 /*
- * What a workload that was set up beforehand still lacks: its arguments, its environment and which of its
- * calls are watched. As bytes: this head, then n_argv and n_env strings, each with its NUL. Little-endian; at most
- * LATE_MAX_BYTES in all, which a pipe takes at once.
+ * What a workload that was set up beforehand still lacks: its arguments, its environment, which of its
+ * calls are watched, and whether its figures are wanted. As bytes: this head, then n_argv and n_env strings, each
+ * with its NUL. Little-endian; at most LATE_MAX_BYTES in all, which a pipe takes at once.
  */
 enum { LATE_MAX_BYTES = 32 * 1024 };
 
 struct late_head {
 	uint32_t bytes;          /* of the strings */
 	uint32_t n_argv, n_env;
-	uint32_t zero;
+	uint32_t figures;        /* plan.figures */
 	uint64_t audit;          /* plan.audit */
 };
 
@@ -27,8 +27,8 @@ char *late_write(const struct plan *plan, size_t *ret_len);
 int late_check(const void *bytes, size_t len, struct error *err);
 /* Points the process's argv and env to what checked bytes say, which must stay. The arrays are the caller's. */
 void late_apply(char *bytes, struct plan *plan);
-/* plan.audit, of checked bytes. */
-uint64_t late_audit(const void *bytes);
+/* The head of checked bytes. */
+struct late_head late_head(const void *bytes);
 /* Reads them from a pipe; the bytes are the caller's. NULL, and err: its end came first, or nonsense. */
 char *late_receive(int fd, struct error *err);
 

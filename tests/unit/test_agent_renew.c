@@ -117,7 +117,7 @@ static int renew(struct agent_renew *r, uint32_t len)
 
 	bool copied;
 
-	return guest_renew(&frame, &copied, &err);
+	return guest_renew(&frame, -1, &copied, &err);
 }
 
 /* The workload of a saved instance: known with the first RENEWED, and it may speak before the clock is right. */

@@ -32,7 +32,7 @@ static void test_round(void)
 	ok(!strcmp(got.process.argv[0], "sh") && !strcmp(got.process.argv[2], "") && !got.process.argv[3],
 			"with every argument, the empty one too");
 	ok(!strcmp(got.process.env[0], variable) && !got.process.env[1], "and the environment");
-	ok(got.audit == 5 && late_audit(late) == 5, "and what is watched");
+	ok(got.audit == 5 && late_head(late).audit == 5, "and what is watched");
 	free(got.process.argv);
 	free(got.process.env);
 	(void)fd_write_full(ends[1], bytes, len - 1); /* a pipe takes it */
@@ -63,7 +63,7 @@ static void test_refusals(void)
 	ok(check(bytes, len, offsetof(struct late_head, n_argv), 4) < 0, "more strings than there are");
 	ok(check(bytes, len, offsetof(struct late_head, n_argv), UINT32_MAX) < 0, "many more");
 	ok(check(bytes, len, offsetof(struct late_head, n_env), 0) < 0, "fewer");
-	ok(check(bytes, len, offsetof(struct late_head, zero), 1) < 0, "a field that must be zero");
+	ok(check(bytes, len, offsetof(struct late_head, figures), 2) < 0, "a flag that is none");
 	ok(check(bytes, len, len - 1, 'x') < 0, "a last string without its end");
 	memset(large, 'x', LATE_MAX_BYTES);
 	ok(late_write(&big, &len) == NULL, "too much is not written");

@@ -25,6 +25,7 @@
 
 #include "container-backend/exec.h"
 #include "container-backend/mounts.h"
+#include "container-backend/preload.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fd.h"
@@ -46,6 +47,8 @@ struct guest {
 	struct guest_session *sessions[AGENT_SESSIONS]; /* NULL: free */
 	struct plan plan;
 	char *cgroup;            /* once the plan is here */
+	struct cgroup_host cgroups; /* likewise */
+	int random_fd;           /* -1: to be opened when it is needed */
 	int signal_fd;
 	bool off;                /* SHUTDOWN has come */
 	bool quiet;              /* QUIESCED was queued: nothing more until RENEW */
@@ -101,6 +104,34 @@ static int share_hostname(const struct guest_session *s, struct error *err)
 	return fd < 0 || setns(fd, CLONE_NEWUTS) < 0 ? error_sys(err, "guest: the workload's host name") : 0;
 }
 
+/* A process of its own in the workload's mounts: what it reads is in nobody's figures. */
+static void preload(const struct guest_session *s)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/ns/mnt", (int)s->pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	pid_t pid = fd >= 0 ? fork() : -1;
+
+	if (pid == 0) {
+		if (setns(fd, CLONE_NEWNS) == 0)
+			preload_root();
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int finish_preparing(struct guest *g, struct guest_session *s, struct error *err)
+{
+	int r = guest_session_await_prepared(s, err);
+
+	if (r < 0)
+		return r;
+	preload(s);
+	g->random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC); /* should it fail: when it is needed */
+	cgroup_cpu(&g->cgroups, g->cgroup, &s->setup);
+	return share_hostname(s, err);
+}
+
 static int spawn_workload(struct guest *g, struct guest_session *s, struct error *err)
 {
 	struct spawn_request request = { .plan = &g->plan, .stdio = { -1, -1, -1 }, .event_fd = -1, .start_fd = -1,
@@ -113,6 +144,8 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	if (r < 0)
 		return r;
 	request.cgroup = g->cgroup;
+	cgroup_probe(&g->cgroups);
+	request.host = &g->cgroups;
 	s->plan = &g->plan;
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return error_sys(err, "guest: cannot make the start pipe");
@@ -134,21 +167,16 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 	close_all(request.stdio, request.event_fd);
 	guest_session_begin(s, &result, events[0]);
 	guest_session_want_changes(s, count_overlays(&g->plan), g->plan.changes == CHANGES_CONTENTS);
-	if (r == 0 && s->prepare)
-		r = guest_session_await_prepared(s, err);
-	return r == 0 && s->prepare ? share_hostname(s, err) : r;
+	return r == 0 && s->prepare ? finish_preparing(g, s, err) : r;
 }
 
 /* The workload is another than the one that was prepared in the template. */
 static void discard_prepared(struct guest *g)
 {
-	struct cgroup_host host;
-
 	(void)pidfd_kill(g->sessions[0]->pidfd, SIGKILL); /* our child and not yet reaped, like the next */
 	while (waitpid(g->sessions[0]->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	cgroup_probe(&host);
-	(void)cgroup_remove(&host, g->cgroup, NULL); /* an empty group is in nobody's way */
+	(void)cgroup_remove(&g->cgroups, g->cgroup, NULL); /* an empty group is in nobody's way */
 	guest_session_free(g->sessions[0]);
 	g->sessions[0] = NULL;
 	record_release(&plan_type, &g->plan);
@@ -201,7 +229,7 @@ static void set_clock(uint64_t wall_ns)
 static int on_renew(struct guest *g, const struct agent_frame *frame, struct error *err)
 {
 	bool copied;
-	int r = guest_renew(frame, &copied, err);
+	int r = guest_renew(frame, g->random_fd, &copied, err);
 	struct agent_renewed done = { .version = AGENT_VERSION, .uptime_ns = clock_now_ns() };
 	struct guest_session *s = g->sessions[0];
 
@@ -290,7 +318,8 @@ static int on_become(struct guest *g, const struct agent_frame *frame, struct er
 	if (late_check(frame->payload, frame->length, err) < 0)
 		return -err->code;
 	s->prepared = false;
-	g->plan.audit = late_audit(frame->payload);
+	g->plan.audit = late_head(frame->payload).audit;
+	g->plan.figures = late_head(frame->payload).figures;
 	(void)fd_write_full(s->start_fd, frame->payload, frame->length); /* EPIPE: as in on_go */
 	close_cleanup(&s->start_fd);
 	s->start_fd = -1;
@@ -412,7 +441,7 @@ static int wind_up(struct guest *g, struct error *err)
 
 		if (!s)
 			continue;
-		r = guest_session_wind_up(s, &g->channel, i ? NULL : g->cgroup, err);
+		r = guest_session_wind_up(s, &g->channel, i ? NULL : &g->cgroups, g->cgroup, err);
 		if (i && s->state == SESSION_OVER && !s->pid) {
 			guest_session_free(s);
 			g->sessions[i] = NULL;
@@ -479,7 +508,7 @@ static void open_signals(struct guest *g)
 
 int guest_agent_serve(int port, struct error *err)
 {
-	struct guest g = { .signal_fd = -1 };
+	struct guest g = { .signal_fd = -1, .random_fd = -1 };
 	int r;
 
 	agent_channel_init(&g.channel, port);

@@ -31,11 +31,11 @@ struct entropy {
 	uint8_t data[AGENT_ENTROPY];
 };
 
-static int add_entropy(const uint8_t bytes[AGENT_ENTROPY], struct error *err)
+static int add_entropy(int random_fd, const uint8_t bytes[AGENT_ENTROPY], struct error *err)
 {
-	_cleanup_close_ int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int own = random_fd < 0 ? open("/dev/urandom", O_RDWR | O_CLOEXEC) : -1;
 	struct entropy entropy = { .bits = 8 * AGENT_ENTROPY, .bytes = AGENT_ENTROPY };
-	int r = 0;
+	int fd = random_fd < 0 ? own : random_fd, r = 0;
 
 	if (fd < 0)
 		return error_sys(err, "guest: /dev/urandom");
@@ -55,7 +55,7 @@ static int set_clock(uint64_t wall_ns, struct error *err)
 	return clock_settime(CLOCK_REALTIME, &t) < 0 ? error_sys(err, "guest: cannot set the clock") : 0;
 }
 
-int guest_renew(const struct agent_frame *frame, bool *ret_copied, struct error *err)
+int guest_renew(const struct agent_frame *frame, int random_fd, bool *ret_copied, struct error *err)
 {
 	struct agent_renew renew;
 	size_t len = frame->length - sizeof renew;
@@ -67,7 +67,7 @@ int guest_renew(const struct agent_frame *frame, bool *ret_copied, struct error 
 	if (renew.version != AGENT_VERSION || renew.only_clock > 1)
 		return error_set(err, EPROTO, "guest: RENEW of version %u, not %d", renew.version, AGENT_VERSION);
 	*ret_copied = !renew.only_clock;
-	r = renew.only_clock ? 0 : add_entropy(renew.entropy, err);
+	r = renew.only_clock ? 0 : add_entropy(random_fd, renew.entropy, err);
 	explicit_bzero(renew.entropy, sizeof renew.entropy);
 	if (r == 0 && len && sethostname((const char *)frame->payload + sizeof renew, len) < 0)
 		r = error_sys(err, "guest: cannot set the host name");

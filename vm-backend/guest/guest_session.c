@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "changes/changes.h"
@@ -32,7 +33,7 @@ struct guest_session *guest_session_new(uint16_t number)
 
 	*s = (struct guest_session){ .number = number, .local = { -1, -1, -1 }, .event_fd = -1, .pidfd = -1,
 		.start_fd = -1, .input = { .fd = -1 }, .output = { .fd = -1 }, .errors = { .fd = -1 },
-		.watch = { .fd = -1 }, .changes = { .fd = -1 }, .changes_fd = -1, .scratch_fd = -1 };
+		.watch = { .fd = -1 }, .changes = { .fd = -1 }, .changes_fd = -1, .scratch_fd = -1, .net_fd = -1 };
 	return s;
 }
 
@@ -54,6 +55,7 @@ void guest_session_free(struct guest_session *s)
 	watch_end(&s->watch);
 	close_cleanup(&s->changes_fd);
 	close_cleanup(&s->scratch_fd);
+	close_cleanup(&s->net_fd);
 	agent_sink_release(&s->input);
 	free(s->text);
 	free(s);
@@ -84,6 +86,19 @@ int guest_session_open(struct guest_session *s, bool terminal, int ret_theirs[3]
 	return r;
 }
 
+/*
+ * The kernel takes the last process's namespaces down while the end of the workload waits to be told: the network's
+ * alone takes it longer than all that. The machine is about to end: it may live until then. Not those that hold
+ * memory, the mounts' and System V's: a machine that has no more of it could not even tell its end.
+ */
+static void hold_network(struct guest_session *s)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)s->pid); /* fits */
+	s->net_fd = open(path, O_RDONLY | O_CLOEXEC); /* without it the end takes longer */
+}
+
 void guest_session_begin(struct guest_session *s, const struct spawn_result *result, int event_fd)
 {
 	s->event_fd = event_fd;
@@ -101,6 +116,8 @@ void guest_session_begin(struct guest_session *s, const struct spawn_result *res
 	agent_source_init(&s->output, s->number, AGENT_STDOUT, s->local[AGENT_STDOUT]);
 	agent_source_init(&s->errors, s->number, AGENT_STDERR, s->local[AGENT_STDERR]);
 	s->state = SESSION_RUNNING;
+	if (s->number == 0 && s->pid > 0)
+		hold_network(s);
 }
 
 void guest_session_want_changes(struct guest_session *s, size_t n_overlays, bool contents)
@@ -292,17 +309,21 @@ static uint64_t microseconds(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static int send_exit(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err)
+/* What wait4(2) tells costs nothing; whether memory ran out is worth a look only after a signal. */
+static bool needs_stats(const struct guest_session *s, int status)
+{
+	return s->plan && (s->plan->figures || s->plan->limits.cpu_us || WIFSIGNALED(status));
+}
+
+static int send_exit(struct guest_session *s, struct agent_channel *c, const struct cgroup_host *host,
+		const char *cgroup, struct error *err)
 {
 	struct agent_exit told = { .wait_status = s->told ? s->told_status : s->wait_status };
 	struct cgroup_stats stats = { 0 };
-	struct cgroup_host host;
 	struct cgroup_cpu cpu;
 
-	if (cgroup) {
-		cgroup_probe(&host);
-		cgroup_stats(&host, cgroup, &stats);
-	}
+	if (host && needs_stats(s, told.wait_status))
+		cgroup_stats(host, cgroup, &stats);
 	cpu = cgroup_cpu_without(stats.cpu, s->setup);
 	told.cpu_user_us = cpu.user_us ? cpu.user_us : microseconds(s->usage.ru_utime);
 	told.cpu_system_us = cpu.system_us ? cpu.system_us : microseconds(s->usage.ru_stime);
@@ -368,7 +389,8 @@ static void begin_changes(struct guest_session *s)
 	s->scratch_fd = -1;
 }
 
-int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err)
+int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const struct cgroup_host *host,
+		const char *cgroup, struct error *err)
 {
 	bool out, errors;
 	int r;
@@ -393,7 +415,7 @@ int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, cons
 		return 0;
 	if (s->scratch_fd >= 0)
 		begin_changes(s);
-	return s->changes_fd < 0 ? send_exit(s, c, cgroup, err) : 0;
+	return s->changes_fd < 0 ? send_exit(s, c, host, cgroup, err) : 0;
 }
 
 void guest_session_reattach(struct guest_session *s, uint32_t *ret_input_used, uint32_t *ret_ended)

@@ -46,6 +46,7 @@ struct guest_session {
 	struct cgroup_cpu setup; /* session 0: what its group had counted before it was let go */
 	struct backend_event end; /* what the workload's PID 1 told of it, if it did */
 	const struct plan *plan; /* session 0: borrowed */
+	int net_fd;              /* session 0: its network namespace; owned; -1 */
 	struct call_watch watch;      /* of its calls, if the plan says so */
 };
 
@@ -82,6 +83,7 @@ int guest_session_step(struct guest_session *s, struct agent_channel *c, const s
 /* A child was reaped that is this session's. */
 void guest_session_ended(struct guest_session *s, int status, const struct rusage *usage);
 /* After the end: what it still told, the rest of its output, then EXIT. cgroup: whose figures count; NULL: its own. */
-int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const char *cgroup, struct error *err);
+int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, const struct cgroup_host *host,
+		const char *cgroup, struct error *err);
 
 #endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BIVALVE_CONTAINER_PRELOAD_H
+#define BIVALVE_CONTAINER_PRELOAD_H
+
+/*
+ * Looks up the programs of this root where a PATH would find them, and reads them, the loader and the C library, up to
+ * a limit: what a workload is likely to begin with is then in memory. Called in the root.
+ * Nothing depends on it: what cannot be read is passed over.
+ */
+void preload_root(void);
+
+#endif
