@@ -86,6 +86,12 @@ field() {
 	[ "$n_disks" -eq 1 ]
 	grep -q '^Max open files  *0  *0 ' "/proc/$VMM/limits"
 	grep -q '^Max core file size  *0  *0 ' "/proc/$VMM/limits"
+	grep -q '^Max file size  *0  *0 ' "/proc/$VMM/limits" # it has no disk to write to, and its log is a pipe
+	grep -q '^Max msgqueue size  *0  *0 ' "/proc/$VMM/limits"
+}
+
+@test "the jail: the control group of the instance, with its limit" {
+	grep -q "bivalve-$LOOK\$" "/proc/$VMM/cgroup"
 }
 
 @test "the VMM itself is small" {
