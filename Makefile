@@ -183,6 +183,8 @@ soak: packages-test all
 	$(Q)BUILD=$(O) tests/soak
 soak-snapshot: packages-test all
 	$(Q)BUILD=$(O) tests/soak-snapshot
+soak-crash: packages-test all units
+	$(Q)BUILD=$(O) tests/soak-crash
 
 # The guest kernel that is made for microVMs. Built once for each version of its source and its configuration.
 guest-kernel: packages-kernel
@@ -218,6 +220,7 @@ help:
 	@echo "make soak      200 launches in each shell and 20 killed ones, then look for what is left"
 	@echo "make containment-matrix   what untrusted programs try, in both shells, into docs/containment.md (root)"
 	@echo "make soak-snapshot   1000 times save and restore of one microVM that checks its own memory"
+	@echo "make soak-crash   SIGKILL at every system call of create, start and delete, in both shells"
 	@echo "make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
 	@echo "make check-layers check-headers check-format   quick gates on the source"
@@ -229,6 +232,6 @@ clean:
 
 .PHONY: all units fuzzers fuzz demo check packages-run packages-test packages-bench packages-fuzz packages-kernel check-layers \
 	check-headers check-format bench bench-vm bench-all bench-page bench-quick guest-kernel check-guest-kernel \
-	bench-guest-instructions containment-matrix soak soak-snapshot install help clean
+	bench-guest-instructions containment-matrix soak soak-snapshot soak-crash install help clean
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # SIGKILL in the middle of create, start and delete: `delete --force` removes all there is, wherever it was. At so many
-# system calls of each, evenly spread; CRASH_POINTS=9999 is at every one.
+# system calls of each, evenly spread; `make soak-crash` is at every one.
 
 bats_require_minimum_version 1.5.0
 load lib/common
@@ -40,6 +40,11 @@ points() {
 	for ((i = 1; i <= $1; i += step)); do echo $i; done
 }
 
+# tried VERB: said when it is the soak that asks.
+tried() {
+	[ -z "${CRASH_POINTS:-}" ] || echo "# $SHELL_UNDER_TEST: $1: killed at $2 of $3 system calls" >&3
+}
+
 # No matter what was left: gone, and its name can be used again.
 delete_all() {
 	run oci delete --force "$1"
@@ -48,7 +53,7 @@ delete_all() {
 }
 
 @test "create" {
-	local id=x1-$N b=$BATS_FILE_TMPDIR/b total n
+	local id=x1-$N b=$BATS_FILE_TMPDIR/b total n killed=0
 	to_file "$BATS_TEST_TMPDIR/n" kill_at 0 create -b "$b" --pid-file "$BATS_TEST_TMPDIR/pid" "$id"
 	total=$(cat "$BATS_TEST_TMPDIR/n")
 	[ "$total" -gt 50 ]
@@ -56,7 +61,9 @@ delete_all() {
 	for n in $(points "$total"); do
 		to_file /dev/null kill_at "$n" create -b "$b" --pid-file "$BATS_TEST_TMPDIR/pid" "$id" || true
 		delete_all "$id" "system call $n of create"
+		killed=$((killed + 1))
 	done
+	tried create "$killed" "$total"
 }
 
 @test "a create of the same name takes a dead one's place" {
@@ -75,7 +82,7 @@ delete_all() {
 }
 
 @test "start" {
-	local id=x3-$N b=$BATS_FILE_TMPDIR/b total n
+	local id=x3-$N b=$BATS_FILE_TMPDIR/b total n killed=0
 	create "$id" "$b"
 	to_file "$BATS_TEST_TMPDIR/n" kill_at 0 start "$id"
 	total=$(cat "$BATS_TEST_TMPDIR/n")
@@ -85,11 +92,13 @@ delete_all() {
 		to_file /dev/null kill_at "$n" start "$id" || true
 		[[ " created running " == *" $(status_of "$id") "* ]]
 		delete_all "$id" "system call $n of start"
+		killed=$((killed + 1))
 	done
+	tried start "$killed" "$total"
 }
 
 @test "delete" {
-	local id=x4-$N b=$BATS_FILE_TMPDIR/b total n
+	local id=x4-$N b=$BATS_FILE_TMPDIR/b total n killed=0
 	create "$id" "$b"
 	oci start "$id"
 	to_file "$BATS_TEST_TMPDIR/n" kill_at 0 delete --force "$id"
@@ -100,5 +109,7 @@ delete_all() {
 		oci start "$id"
 		to_file /dev/null kill_at "$n" delete --force "$id" || true
 		delete_all "$id" "system call $n of delete"
+		killed=$((killed + 1))
 	done
+	tried delete "$killed" "$total"
 }
