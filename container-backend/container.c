@@ -47,6 +47,7 @@
 #include "container-backend/namespaces.h"
 #include "container-backend/notify.h"
 #include "container-backend/spawn.h"
+#include "container-backend/ungrouped.h"
 #include "container-backend/sysctls.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/cgroup.h"
@@ -244,7 +245,9 @@ static int container_check(const struct plan *plan, struct error *err)
 	/* A bundle's is then shown what there is: `spec --rootless` writes such ones. */
 	if (!plan->mounts_exact && !cgroup_usable(groups_of_host()) && mounts_need_cgroup(plan))
 		return error_set(err, EOPNOTSUPP, "mounts: type: cgroup: no control group that this user may write to");
-	r = usernet_check(plan, err);
+	r = ungrouped_check(plan, err);
+	if (r == 0)
+		r = usernet_check(plan, err);
 	if (r == 0)
 		r = disk_rates_check(plan, groups_of_host(), err);
 	return r < 0 ? r : cgroup_check(groups_of_host(), &plan->resources, err);
@@ -275,7 +278,7 @@ static int name_group(const struct plan *plan, struct instance *in, struct error
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (!cgroup_usable(groups_of_host()))
+	if (plan->no_cgroup || !cgroup_usable(groups_of_host()))
 		return 0;
 	path = cgroup_path_of(groups_of_host(), plan, err);
 	if (!path)
@@ -442,6 +445,8 @@ static int container_exec(const struct instance *in, const struct plan *plan, co
 		.target_pid = (pid_t)in->pid,
 		.cgroup = in->cgroup };
 
+	if (ungrouped_check_process(plan, exec->process, err) < 0)
+		return -err->code;
 	if (target < 0)
 		return error_set(err, -target, "cannot exec in %s: container not running", in->id);
 	return container_enter(&request, ret, err);

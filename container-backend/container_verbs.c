@@ -6,6 +6,7 @@
  * printable, and a process that has gone meanwhile is passed over.
  */
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static int find_group(const struct instance *in, struct cgroup_host *ret, struct
 	cgroup_probe(ret);
 	return in->cgroup
 		       ? 0
-		       : error_set(err, EOPNOTSUPP, "%s: has no control group: this user may not make one", in->id);
+		       : error_set(err, EOPNOTSUPP, "%s: has no control group: without --cgroup-manager disabled, "
+					"and where its user may make one, it has", in->id);
 }
 
 int container_pause(const struct instance *in, struct error *err)
@@ -206,5 +208,7 @@ int container_kill_all(const struct instance *in, int signo, struct error *err)
 	struct cgroup_host host;
 	int r = find_group(in, &host, err);
 
+	if (r < 0 && signo == SIGKILL) /* its pid namespace ends with its first process */
+		return container_backend.kill(in, signo, err);
 	return r < 0 ? r : cgroup_signal(&host, in->cgroup, signo, err);
 }

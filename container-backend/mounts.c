@@ -519,6 +519,8 @@ static int place_bind(struct making *k, struct mount_step *s, struct error *err)
 	if (!strcmp(s->path, "/proc") && refuse_false_proc(s->source, err) < 0)
 		return -err->code;
 	r = set_attributes(s->source, &s->options, !k->m->plan->mounts_exact);
+	if (r == 0 && k->m->plan->no_cgroup && S_ISDIR(st.st_mode)) /* a single node is what somebody wants in there */
+		r = mountfd_set(s->source, MOUNT_ATTR_NODEV, 0, true);
 	if (r == 0 && !is_private_anyway(k->m, &s->options))
 		r = set_propagation(s->source, &s->options);
 	if (r < 0)
@@ -575,6 +577,8 @@ static int mount_here(struct making *k, const struct mount_step *s, int folder, 
 
 	if (r < 0)
 		return r;
+	if (k->m->plan->no_cgroup && !is_type(s->mount, "tmpfs") && !is_type(s->mount, "devpts"))
+		flags |= MS_NODEV; /* tmpfs: empty but for the nodes that are wanted */
 	if (o->remount)
 		flags |= MS_REMOUNT | (o->bind ? MS_BIND : 0);
 	return mount(source, name, s->mount->type, flags, more ? more : o->data) < 0 ? -errno : 0;

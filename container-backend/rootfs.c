@@ -302,8 +302,10 @@ static int mount_overlay(struct rootfs *r, const struct plan *plan, struct error
 static int mount_dir(struct rootfs *r, const struct plan *plan, struct error *err)
 {
 	_cleanup_close_ int fd = mountfd_clone(r->dir, "", true);
-	int s = fd < 0 ? fd : mountfd_move(fd, r->dir);
+	int s = fd < 0 ? fd : mountfd_set(fd, plan->no_cgroup ? MOUNT_ATTR_NODEV : 0, 0, true);
 
+	if (s == 0)
+		s = mountfd_move(fd, r->dir);
 	if (s < 0)
 		return error_set(err, -s, "root.path: cannot bind %s: %s", plan->root.path, strerror(-s));
 	r->fd = steal_fd(&fd);

@@ -18,6 +18,7 @@ static struct plan plan_for_guest(const struct plan *plan)
 	guest.policy = guest.policy_digest = NULL;
 	guest.bundle = NULL;
 	guest.cgroup = NULL;
+	guest.no_cgroup = false; /* of the host's; the guest has its own */
 	guest.hooks = (struct plan_hooks){ .start_container = plan->hooks.start_container,
 		.n_start_container = plan->hooks.n_start_container };
 	guest.resources = vm_limits_inside(&plan->resources);

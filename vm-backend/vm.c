@@ -287,6 +287,8 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 	struct plan_resources outside;
 	int r;
 
+	if (plan->no_cgroup)
+		return 0;
 	if (!plan->cgroup && !in->detached && !res->memory_bytes && !res->cpu_quota_us && !res->cpu_weight &&
 			!res->cpu_shares && !res->cpu_set && !res->memory_nodes && !res->io_weight && !res->pids)
 		return 0;

@@ -398,6 +398,8 @@ int cmd_exec(int argc, char **argv, struct error *err)
 	if (r == 0)
 		r = make_process(&o, &changed.process, err);
 	if (r == 0)
+		verb_narrow(&plan, &changed.process, LOG_LEVEL_DEBUG); /* create has said it */
+	if (r == 0)
 		r = check(&o, &t, &changed.process, err);
 	if (r == 0)
 		r = run(&o, &t, &plan, &changed.process, err);

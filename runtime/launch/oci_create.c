@@ -128,13 +128,10 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 		.id = o->id, .bundle = bundle, .config = o->config, .backend = oci_globals()->vm ? "vm" : NULL,
 		.systemd_cgroup = oci_globals()->systemd_cgroup, .no_pivot = o->no_pivot,
 		.no_new_keyring = o->no_new_keyring, .preserve_fds = o->preserve_fds, .rootless = oci_rootless(),
-		.seccomp_cache = cache,
+		.no_cgroup = manager && !strcmp(manager, "disabled"), .seccomp_cache = cache,
 	};
 	int r;
 
-	if (manager && !strcmp(manager, "disabled"))
-		return error_set(err, EOPNOTSUPP,
-			"--cgroup-manager disabled: not supported: an instance is ended by its group");
 	if (!bundle)
 		return error_sys(err, "--bundle %s", o->bundle ? o->bundle : ".");
 	r = oci_spec_plan(&request, ret, err);
@@ -142,6 +139,7 @@ int create_plan(const struct create_options *o, struct plan *ret, const struct b
 		return r;
 	add_listen_fds(o, ret);
 	keep_groups(ret);
+	verb_narrow(ret, &ret->process, LOG_LEVEL_WARNING);
 	*ret_backend = backend_find(ret->backend);
 	if (!*ret_backend)
 		return error_set(err, EINVAL, "unknown shell %s", ret->backend);

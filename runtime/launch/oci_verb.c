@@ -6,8 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "container-backend/ungrouped.h"
 #include "images/store.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/log.h"
 #include "runtime/launch/oci_verb.h"
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/sweep.h"
@@ -56,6 +58,14 @@ void verb_close(struct verb_target *t)
 	close_cleanup(&t->lock);
 	t->lock = -1;
 	instance_release(&t->in);
+}
+
+void verb_narrow(const struct plan *plan, struct plan_process *process, enum log_level level)
+{
+	const char *taken = strcmp(plan->backend, "container") ? NULL : ungrouped_narrow(plan, process);
+
+	if (taken)
+		log_line(level, "%s: %s is not granted without a control group", plan->id, taken);
 }
 
 static int real_time_signal(const char *name)

@@ -2,6 +2,7 @@
 #ifndef BIVALVE_LAUNCH_OCI_VERB_H
 #define BIVALVE_LAUNCH_OCI_VERB_H
 
+#include "runtime/base/log.h"
 #include "runtime/base/options.h"
 #include "runtime/model/backend.h"
 
@@ -33,5 +34,8 @@ int verb_signal(const char *name);
 
 /* Reads a number of at least 0 into a uint64_t (OPTION_PARSED). */
 int verb_parse_uint(const char *text, void *target, struct error *err);
+
+/* Takes from process what plan cannot grant, and says so at this level (container-backend/ungrouped.h). */
+void verb_narrow(const struct plan *plan, struct plan_process *process, enum log_level level);
 
 #endif

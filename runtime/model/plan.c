@@ -362,6 +362,7 @@ static const struct field plan_fields[] = {
 	{ ROW(plan, figures, FIELD_BOOL) },
 	{ ROW(plan, changes, FIELD_ENUM), .names = changes_names },
 	{ ROW(plan, cgroup, FIELD_STRING) },
+	{ ROW(plan, no_cgroup, FIELD_BOOL) },
 	{ ROW(plan, no_pivot, FIELD_BOOL) },
 	{ ROW(plan, resources, FIELD_RECORD), .record = &plan_resources_type },
 	{ ROW(plan, limits, FIELD_RECORD), .record = &limits_type },

@@ -316,6 +316,7 @@ struct plan {
 	bool figures; /* somebody reads what the report says of resources: all is counted */
 	int changes;  /* enum plan_changes: what is handed out of the writes to mounts of type overlay in the end */
 	char *cgroup;            /* path below each hierarchy's root; NULL: bivalve-<id> */
+	bool no_cgroup;          /* none on the host, whatever cgroup says: container-backend/ungrouped.c */
 	bool no_pivot;           /* the root by MS_MOVE and chroot: for hosts whose root is an initramfs */
 	struct plan_resources resources;
 	struct plan_limits limits;

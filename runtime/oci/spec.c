@@ -94,6 +94,7 @@ static void fill_from_request(const struct oci_spec_request *request, struct pla
 	plan->id = xstrdup(request->id);
 	plan->bundle = xstrdup(request->bundle);
 	plan->mounts_exact = true;
+	plan->no_cgroup = request->no_cgroup;
 	plan->no_pivot = request->no_pivot;
 	plan->process.keyring = !request->no_new_keyring;
 	plan->process.preserve_fds = request->preserve_fds;
@@ -127,7 +128,7 @@ static int read_document(const struct spec *s, const struct json *root)
 	if (r < 0)
 		return r;
 	fill_from_request(s->request, s->plan);
-	if (!s->request->rootless)
+	if (!s->request->rootless && !s->request->no_cgroup)
 		deny_devices(s->plan);
 	return 0;
 }

@@ -14,6 +14,7 @@ struct oci_spec_request {
 	const char *config;      /* path; NULL: <bundle>/config.json */
 	const char *backend;     /* "container", "vm"; NULL: by the annotation org.bivalve.backend, else "container" */
 	bool systemd_cgroup;     /* cgroupsPath is "slice:prefix:name" */
+	bool no_cgroup;          /* no control group of its own */
 	bool no_pivot, no_new_keyring;
 	uint64_t preserve_fds;
 	bool rootless;           /* limits that this user cannot have are not asked for */

@@ -77,3 +77,29 @@ load lib/oci
 	fails "instance name" oci create -b "$b" ../x
 	no_trace "$id"
 }
+
+@test "--cgroup-manager disabled: no group; what one would hold is held otherwise, or refused by name" {
+	local id=c5-$N b=$BATS_FILE_TMPDIR/none
+	ungrouped() { oci --cgroup-manager disabled run -b "$b" "$id"; }
+	mknod "$ROOTFS/node" c 1 3
+	sh_bundle "$b" 'cat /node; echo $?; test -c /dev/null && echo x > /dev/null; mknod /dev/mine c 1 3 2>/dev/null; cat /dev/mine; echo $?' \
+		'.process.capabilities[] += ["CAP_MKNOD"] | .linux.resources.devices = [{ allow: false, access: "rwm" }]'
+	is_vm && jq 'del(.process.capabilities)' "$b/config.json" > "$b/new" && mv "$b/new" "$b/config.json" # the guest's devices
+	run --separate-stderr ungrouped
+	[ "$status" -eq 0 ]
+	[ "$output" = "1
+1" ]
+	is_vm || [[ $stderr == *"CAP_MKNOD is not granted"* ]]
+	rm "$ROOTFS/node"
+	[ -z "$(find /sys/fs/cgroup -name "*$id*" 2>/dev/null)" ]
+	if is_vm; then return; fi # has limits and a pid namespace of its own: the guest's
+	bundle "$b" '.linux.resources.memory.limit = 100000000'
+	fails memory ungrouped
+	bundle "$b" '.linux.namespaces |= map(select(.type != "pid"))'
+	fails "linux.namespaces: pid" ungrouped
+	bundle "$b" '.process.capabilities.bounding += ["CAP_SYS_ADMIN"]'
+	fails CAP_SYS_ADMIN ungrouped
+	bundle "$b" '.linux.resources.devices = [{ allow: false, type: "c", major: 1, minor: 3, access: "r" }]'
+	fails "resources.devices[0]" ungrouped
+	no_trace "$id"
+}

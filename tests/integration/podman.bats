@@ -29,6 +29,7 @@ setup_file() {
 		conmon_path = ["$(command -v conmon)"]
 		runtime = "${RUNTIME##*/}"
 		tmp_dir = "$P/tmp"
+		runtime_supports_nocgroup = ["${RUNTIME##*/}"]
 		[engine.runtimes]
 		${RUNTIME##*/} = ["$RUNTIME"]
 	END
@@ -101,10 +102,10 @@ is() {
 	[ -d "/proc/$pid" ]
 	[ "$($PODMAN ps --format '{{.Names}}')" = long ]
 	eventually is up $PODMAN logs long
-	if ! is_vm; then # a VM's processes are not the host's
-		run $PODMAN top long pid args
-		[[ "$output" == *"trap"* ]]
-	fi
+	run $PODMAN top long -o pid,args # with options of ps: by exec
+	[[ "$output" == *"trap"* ]]
+	is_vm || run $PODMAN top long pid args # a VM's processes are not the host's
+	[[ "$output" == *"trap"* ]]
 }
 
 @test "exec: output, exit code, environment, folder, user, standard input" {
@@ -351,4 +352,13 @@ carried" ]
 	[ -z "$(ls "$P/state" 2>/dev/null)" ]
 	no_cgroup_left "$CGROUP*/libpod-" # the parents are podman's
 	! grep -F " $P/root/overlay/" /proc/self/mountinfo
+}
+
+@test "--cgroups=disabled: no control group on the host, and all ends that ran" {
+	run -0 $PODMAN run --name ungrouped --label test --cgroups=disabled bb sh -c 'sleep 1000 & echo hi'
+	[ "${lines[-1]}" = hi ]
+	no_cgroup_left "$($PODMAN inspect -f '{{.Id}}' ungrouped)"
+	run -0 $PODMAN run -d --rm --name ungrouped2 --label test --cgroups=disabled bb sleep 1000
+	[ "$($PODMAN exec ungrouped2 echo in)" = in ]
+	$PODMAN rm -f -t 0 ungrouped ungrouped2
 }

@@ -11,8 +11,6 @@ load lib/oci
 	fails "expected" oci state
 	fails "unknown option" oci --frobnicate state x
 	fails "cgroup-manager" oci --cgroup-manager nonsense state x
-	bundle "$BATS_TEST_TMPDIR/b"
-	fails "disabled: not supported" oci --cgroup-manager=disabled create -b "$BATS_TEST_TMPDIR/b" "st0-$N"
 	fails "log-level" oci --log-level shout state x
 	run oci --version
 	[ "$status" -eq 0 ]
