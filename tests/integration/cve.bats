@@ -33,6 +33,9 @@ teardown() {
 		oci delete --force "$id" || true
 	done
 	cd /
+	# An attack that succeeds must not stay on the host.
+	[ -z "${CORE_PATTERN:-}" ] || [ "$(cat /proc/sys/kernel/core_pattern)" = "$CORE_PATTERN" ] ||
+		echo "$CORE_PATTERN" > /proc/sys/kernel/core_pattern
 	no_mount_left "$D/"
 	remove_cgroups "b-$$"
 	rm -rf "$D"
@@ -329,6 +332,7 @@ exe_attack='
 @test "2022-0811: a sysctl sets itself and nothing else" {
 	local before value name
 	before=$(cat /proc/sys/kernel/core_pattern)
+	CORE_PATTERN=$before
 	for value in "1+kernel.core_pattern=|/evil" "1;kernel.core_pattern=|/evil" $'1\nkernel.core_pattern=|/evil' \
 		"1 kernel.core_pattern=|/evil"; do
 		config --arg v "$value" '.linux.sysctl = { "kernel.shm_rmid_forced": $v }'
