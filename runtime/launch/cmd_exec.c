@@ -314,7 +314,7 @@ static int in_foreground(struct session *s)
 	int signal_fd = block_signals(&old);
 
 	if (s->made.console_fd >= 0)
-		console_attach(&s->console, s->made.console_fd);
+		console_attach(&s->console, s->made.console_fd, 0);
 	watch(s, signal_fd);
 	console_detach(&s->console);
 	close_cleanup(&signal_fd);

@@ -9,9 +9,9 @@
 #include "runtime/base/fd.h"
 #include "runtime/launch/console.h"
 
-void console_attach(struct console *c, int master)
+void console_attach(struct console *c, int master, uint64_t room)
 {
-	*c = (struct console){ .master = master, .input_open = true };
+	*c = (struct console){ .master = master, .input_open = true, .room = room ? room : UINT64_MAX };
 	(void)fd_set_nonblock(master, true); /* a blocking master only makes us slower */
 	if (tcgetattr(STDIN_FILENO, &c->saved) == 0) {
 		struct termios raw = c->saved;

@@ -9,7 +9,7 @@
 
 /* Joins a pseudo-terminal's master to our own standard input and output. */
 struct console {
-	uint64_t room;           /* how many bytes of output may still pass; UINT64_MAX: any number */
+	uint64_t room;           /* how many bytes of output may still pass */
 	bool over;               /* there were more */
 	int master;              /* not owned; -1: none */
 	bool raw;                /* our terminal's settings were changed */
@@ -19,8 +19,9 @@ struct console {
 	size_t pending_len;
 };
 
-/* Puts our terminal, if standard input is one, into raw mode and hands its size to the master. */
-void console_attach(struct console *c, int master);
+/* Puts our terminal, if standard input is one, into raw mode and hands its size to the master. room: how many bytes of
+ * output may pass; 0: any number. */
+void console_attach(struct console *c, int master, uint64_t room);
 void console_resize(struct console *c);
 /* Standard input → pending → master, as far as it goes without waiting. */
 void console_input(struct console *c, bool readable);

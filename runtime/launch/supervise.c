@@ -525,8 +525,7 @@ static int run_claimed(struct watch *w, const char *run_dir, struct error *err)
 	if (r < 0)
 		return r;
 	if (w->io->terminal)
-		console_attach(&w->console, w->in.live.console_fd);
-	w->console.room = w->plan->limits.output_bytes ? w->plan->limits.output_bytes : UINT64_MAX;
+		console_attach(&w->console, w->in.live.console_fd, w->plan->limits.output_bytes);
 	if (!w->plan->bundle)
 		(void)instance_sweep(run_dir); /* the dead of earlier launches, while the workload runs */
 	watch_run(w);
