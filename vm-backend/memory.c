@@ -15,7 +15,7 @@
 static int check_bytes(uint64_t bytes, struct error *err)
 {
 	if (bytes % VM_HUGE_PAGE || bytes < VM_MEMORY_MIN || bytes > VM_MEMORY_MAX)
-		return error_set(err, EINVAL, "memory: %llu bytes: not a multiple of 2 MiB between 32 MiB and 64 GiB",
+		return error_set(err, EINVAL, "memory: %llu bytes: not a multiple of 2 MiB between 32 MiB and 69 GiB",
 				(unsigned long long)bytes);
 	return 0;
 }

@@ -23,7 +23,8 @@ struct vm_memory {
 };
 
 #define VM_MEMORY_MIN (UINT64_C(32) << 20)
-#define VM_MEMORY_MAX (UINT64_C(64) << 30)
+/* A memory limit of 64 GiB, and beside it what the guest's own kernel takes. */
+#define VM_MEMORY_MAX (UINT64_C(69) << 30)
 #define VM_HUGE_PAGE  (UINT64_C(2) << 20)
 
 /*

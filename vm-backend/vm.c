@@ -54,10 +54,6 @@
 #include "vm-backend/vm_monitor.h"
 #include "vm-backend/vm_verbs.h"
 
-enum {
-	MIN_MEMORY_BYTES = 64 << 20,
-};
-
 /* What a plan can ask for that is the host kernel's to give. `features` lists these, and what else is refused. */
 struct host_only {
 	const char *field, *why;
@@ -170,9 +166,9 @@ static int vm_check(const struct plan *plan, struct error *err)
 		r = check_host_only(plan, err);
 	if (r < 0)
 		return r;
-	if (plan->vm.memory_bytes < MIN_MEMORY_BYTES)
-		return error_set(err, EINVAL, "vm.memory_bytes: %llu: a guest needs at least %d MiB",
-				(unsigned long long)plan->vm.memory_bytes, MIN_MEMORY_BYTES >> 20);
+	r = vm_memory_check(plan, err);
+	if (r < 0)
+		return r;
 	if (plan->vm.vcpus > VM_MAX_VCPUS)
 		return error_set(err, EINVAL, "vm.vcpus: %llu: at most %d", (unsigned long long)plan->vm.vcpus,
 				VM_MAX_VCPUS);

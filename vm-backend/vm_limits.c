@@ -5,10 +5,14 @@
 
 #include "runtime/base/alloc.h"
 #include "vm-backend/engine.h"
+#include "vm-backend/kernel/kernel.h"
+#include "vm-backend/memory.h"
 #include "vm-backend/vm_limits.h"
 
 enum {
 	DEFAULT_OVERHEAD_BYTES = 128 << 20,
+	LEAN_KERNEL_MIB = 40,    /* the least with a kernel made for microVMs: 38 were seen to start a shell */
+	FULL_KERNEL_MIB = 64,    /* with a distribution's */
 	MACHINE_PIDS = 256,      /* threads of the machine's process: vCPUs and block I/O */
 };
 
@@ -35,6 +39,22 @@ int vm_limits_check(const struct plan_resources *res, struct error *err)
 bool vm_limits_disk_rates(const struct plan_resources *res)
 {
 	return res->disk_read_bytes || res->disk_write_bytes || res->disk_read_ops || res->disk_write_ops;
+}
+
+int vm_memory_check(const struct plan *plan, struct error *err)
+{
+	const bool lean = plan->vm.kernel_path && kernel_file_no_acpi(plan->vm.kernel_path);
+	const uint64_t mib = plan->vm.memory_bytes >> 20, least = lean ? LEAN_KERNEL_MIB : FULL_KERNEL_MIB;
+
+	if (mib < least)
+		return error_set(err, EINVAL, "vm.memory_bytes: %llu MiB: a guest with kernel %s needs at least %llu",
+				(unsigned long long)mib, plan->vm.kernel ? plan->vm.kernel : "",
+				(unsigned long long)least);
+	if (plan->vm.memory_bytes > VM_MEMORY_MAX)
+		return error_set(err, EINVAL, "vm.memory_bytes: %llu MiB: a guest has at most %llu, a memory limit of "
+				"64 GiB and what its kernel needs",
+				(unsigned long long)mib, (unsigned long long)(VM_MEMORY_MAX >> 20));
+	return 0;
 }
 
 struct plan_resources vm_limits_inside(const struct plan_resources *res)

@@ -12,6 +12,8 @@
 
 /* Refuses limits that mean devices of the host, which the machine does not have. */
 int vm_limits_check(const struct plan_resources *res, struct error *err);
+/* Refuses a size of guest memory with which the plan's kernel does not boot, or that no engine takes. */
+int vm_memory_check(const struct plan *plan, struct error *err);
 /* For the guest's group. Strings and arrays are res's own. */
 /* Whether disks have a rate. */
 bool vm_limits_disk_rates(const struct plan_resources *res);

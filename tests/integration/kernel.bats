@@ -62,3 +62,14 @@ setup() {
 	[ "$output" = tuned ]
 	[ "$("$BIVALVE" kernel list --json | jq -c '.[0] | [.name, .version, .no_acpi]')" = '["tuned","6.12.0-test",true]' ]
 }
+
+@test "a small limit binds before the guest's memory ends; a size that no engine takes is refused" {
+	run launch -m 16m --report "$BATS_TEST_TMPDIR/r.json" busybox \
+		sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'
+	[ "$status" -eq 137 ]
+	[ "$(jq -r '.status + " " + .limit' "$BATS_TEST_TMPDIR/r.json")" = "oom memory" ]
+	run launch -m 80g busybox true
+	[ "$status" -eq 125 ]
+	[ "${#lines[@]}" -eq 1 ]
+	[[ "$output" == *vm.memory_bytes*64\ GiB* ]]
+}

@@ -282,6 +282,10 @@ static void test_memory(void)
 			!vm_memory_at(&big, ARCH_HOLE_END, (UINT64_C(1) << 30) + 1), "the rest is above");
 	ok(((uintptr_t)big.map & (VM_HUGE_PAGE - 1)) == 0, "aligned to huge pages");
 	vm_memory_release(&big);
+	ok(vm_memory_map(&big, VM_MEMORY_MAX, NULL) == 0 && VM_MEMORY_MAX > UINT64_C(64) << 30 &&
+			vm_memory_at(&big, ARCH_HOLE_END, VM_MEMORY_MAX - ARCH_HOLE_START),
+			"more than this host has: nothing is taken before it is touched");
+	vm_memory_release(&big);
 	ok(vm_memory_map(&big, VM_MEMORY_MIN - VM_HUGE_PAGE, NULL) == -EINVAL &&
 			vm_memory_map(&big, VM_MEMORY_MIN + 1, NULL) == -EINVAL &&
 			vm_memory_map(&big, VM_MEMORY_MAX + VM_HUGE_PAGE, NULL) == -EINVAL,
