@@ -20,7 +20,7 @@ static const struct vm_engine *choose_named(const struct vm_engine *engine, char
 {
 	char why[160] = "";
 
-	if (engine->probe(why, sizeof why) != 1) {
+	if (engine->probe(why, sizeof why) <= 0) {
 		/* The return value that says so is NULL. */
 		(void)error_set(err, ENOTSUP, "vm.engine: %s cannot be used here: %s", engine->name, why);
 		return NULL;

@@ -75,11 +75,14 @@ struct vm_config {
 	const char *work_dir;   /* an empty folder for sockets and such, if the engine needs one */
 };
 
+enum { VM_ENGINE_SLOW = 2 };
+
 struct vm_engine {
 	const char *name;
 	/*
-	 * Can this host run an ordinary kernel with it? Returns 1 yes, 0 no; reason gets one clause either way
-	 * ("/dev/kvm ran the probe in 1.2 ms", "no /dev/kvm"). Takes a few ms at most; makes nothing.
+	 * Can this host run an ordinary kernel with it? Returns 1 yes, 0 no, VM_ENGINE_SLOW: yes, for whoever asks for
+	 * it by name, but another is better; reason gets one clause each time ("/dev/kvm ran the probe in 1.2 ms",
+	 * "no /dev/kvm"). Takes a few ms at most; makes nothing.
 	 */
 	int (*probe)(char *reason, size_t size);
 	/* Starts the machine. The process dies with its parent. Returns 0, the pid and its pidfd; or -errno. */

@@ -143,7 +143,8 @@ static void look_at_engine(struct finding *f, const struct vm_engine *engine, co
 	char reason[300];
 	int usable = engine->probe(reason, sizeof reason);
 
-	found(f, usable > 0 ? GOOD : MISSING, usable > 0 ? NULL : advice, "%s", reason);
+	found(f, usable == 1 ? GOOD : usable == VM_ENGINE_SLOW ? PARTLY : MISSING, usable == 1 ? NULL : advice, "%s",
+			reason);
 }
 
 static void look_at_kvm(struct finding *f)

@@ -20,15 +20,15 @@ shells_here() {
 
 @test "bench fills its columns and writes every form of result" {
 	cd "$BATS_TEST_TMPDIR"
-	"$BIVALVE" bench startup --quick cpu --runs 6 --backends native,container --json r.json --csv r.csv --md r.md --html r.html \
+	"$BIVALVE" bench startup --quick cpu --runs 15 --backends native,container --json r.json --csv r.csv --md r.md --html r.html \
 		> table.txt
 	[ "$(jq -r .version r.json)" = 1 ]
-	[ "$(jq '[.metrics[] | select(.name == "wall" or .suite == "cpu") | .cells[] | select((.samples | length) == 6 and .error == null)] | length' r.json)" = 8 ]
+	[ "$(jq '[.metrics[] | select(.name == "wall" or .suite == "cpu") | .cells[] | select((.samples | length) == 15 and .error == null)] | length' r.json)" = 8 ]
 	jq -e '.metrics[] | select(.name == "at exec") | .cells[1].summary.median > 0' r.json > /dev/null
 	jq -e '.environment["control groups"] and .environment.kernel and .environment.image' r.json > /dev/null
 	# A container costs more than a process: if this is not found, nothing is.
 	[ "$(jq -r '.metrics[] | select(.name == "wall") | .cells[1].against_first.verdict' r.json)" = worse ]
-	[ "$(grep -c '"wall"' r.csv)" = 12 ]
+	[ "$(grep -c '"wall"' r.csv)" = 30 ]
 	grep -q '^## startup' r.md
 	grep -q '█' table.txt
 	grep -q '<svg data-plot="milestones"' r.html

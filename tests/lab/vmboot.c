@@ -269,7 +269,7 @@ int main(int argc, char **argv)
 			status = engine->probe(reason, sizeof reason);
 			printf("%s: %d: %s (%.2f ms)\n", engine->name, status, reason,
 					(double)(clock_now_ns() - start) / 1e6);
-			return !status;
+			return status <= 0;
 		default:
 			return 2;
 		}

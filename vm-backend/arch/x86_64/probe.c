@@ -23,6 +23,7 @@
 #include "runtime/base/clock.h"
 #include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/arch/x86_64/cpuid.h"
+#include "vm-backend/engine.h"
 
 enum {
 	RAM_BYTES = 2 << 20,
@@ -239,6 +240,15 @@ static const char *make_vm(struct probe *p)
 	return set_registers(p);
 }
 
+/* Our own time, the guest's among it: what others take from us does not make the processor slow. */
+static uint64_t used_ns(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) < 0 ? clock_now_ns() :
+			(uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* Runs the guest to its last stage. Returns the number of stages passed; *ret_loop_ns: what the last one took. */
 static size_t run_stages(struct probe *p, uint64_t *ret_loop_ns)
 {
@@ -259,9 +269,9 @@ static size_t run_stages(struct probe *p, uint64_t *ret_loop_ns)
 			break;
 		passed++;
 		if (passed == ARRAY_LEN(stages) - 1)
-			since = clock_now_ns();
+			since = used_ns();
 	}
-	*ret_loop_ns = clock_now_ns() - since;
+	*ret_loop_ns = used_ns() - since;
 	return passed;
 }
 
@@ -271,10 +281,11 @@ static int judge(size_t passed, uint64_t loop_ns, uint64_t total_ns, char *reaso
 
 	if (passed < ARRAY_LEN(stages))
 		(void)snprintf(reason, size, "/dev/kvm cannot run an ordinary kernel: it failed at %s", stages[passed]);
-	else if (per_second < MIN_PER_SECOND)
+	else if (per_second < MIN_PER_SECOND) {
 		(void)snprintf(reason, size, "/dev/kvm is too slow: %llu million instructions per second",
 				(unsigned long long)(per_second / 1000000));
-	else {
+		return VM_ENGINE_SLOW;
+	} else {
 		(void)snprintf(reason, size, "/dev/kvm ran the probe in %llu.%llu ms",
 				(unsigned long long)(total_ns / 1000000), (unsigned long long)(total_ns / 100000 % 10));
 		return 1;
