@@ -18,6 +18,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvl
 	-Wno-unused-parameter $(if $(WERROR),-Werror)
 HARDENING := -fstack-protector-strong -fno-plt $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
 CFLAGS ?= -O2 -g
+JOBS ?= $(shell nproc)
 override CFLAGS += -std=gnu17 $(WARNINGS) $(HARDENING) -ffunction-sections -fdata-sections -MMD -MP
 LDFLAGS += -Wl,--gc-sections -Wl,-z,relro,-z,now
 ifdef SANITIZE
@@ -72,7 +73,7 @@ $(O)/bivalve-guest: $(call objs,vm-backend/guest/guest_main.c $(STATIC_SRCS)) $(
 $(O)/bivalve-image: $(call objs,images/image_main.c) $(LIB)
 	$(call say,LINK,$@)$(CC) -pie $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(IMAGE_LIBS)
 # The workloads that `bivalve bench` measures: the same file on the host, in the container and in the guest.
-$(O)/bivalve-bench: $(call objs,$(wildcard bench/helper/*.c))
+$(O)/bivalve-bench: $(call objs,$(wildcard bench/helper/*.c) runtime/base/sha256.c)
 	$(call say,LINK,$@)$(CC) $(STATIC) $(LDFLAGS) -s -o $@ $^ -lm -lpthread
 $(O)/bivalve-vm: $(O)/bivalve
 	$(Q)ln -sf bivalve $@
@@ -125,12 +126,12 @@ fuzz: packages-fuzz
 # ---- the two commands of the README, and what they are made of ----
 
 demo: packages-run
-	$(Q)$(MAKE) -s all
+	$(Q)$(MAKE) -s -j$(JOBS) all
 	$(Q)O=$(O) scripts/demo
 
 check: packages-test
-	$(Q)$(MAKE) -s all units
-	$(Q)$(MAKE) -s O=$(O)/sanitized SANITIZE=1 units fuzzers
+	$(Q)$(MAKE) -s -j$(JOBS) all units
+	$(Q)$(MAKE) -s -j$(JOBS) O=$(O)/sanitized SANITIZE=1 units fuzzers
 	$(Q)$(MAKE) -s check-layers check-headers
 	$(Q)BUILD=$(O) tests/run
 
@@ -225,7 +226,7 @@ help:
 	@echo "make install   into PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)"
 	@echo "make check-layers check-headers check-format   quick gates on the source"
 	@echo "make clean     remove $(O)"
-	@echo "Variables: O=build V=1 SANITIZE=1 WERROR=1 CC=gcc|clang"
+	@echo "Variables: O=build V=1 SANITIZE=1 WERROR=1 CC=gcc|clang JOBS=$(JOBS)"
 
 clean:
 	rm -rf $(O)

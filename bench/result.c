@@ -123,6 +123,17 @@ void bench_cell_fail(struct bench_cell *c, const char *fmt, ...)
 			*s = ' ';
 }
 
+int bench_cell_take(struct bench_cell *c, int r, bool keep, double sample, const struct error *err)
+{
+	if (r == -EINTR)
+		return r;
+	if (r < 0)
+		bench_cell_fail(c, "%s", err->message);
+	else if (keep)
+		bench_cell_add(c, sample);
+	return 0;
+}
+
 void bench_cell_absent(struct bench_cell *c, const char *why)
 {
 	bench_cell_fail(c, "%s", why);

@@ -52,6 +52,11 @@ void bench_result_fact(struct bench_result *r, const char *key, const char *fmt,
 const char *bench_result_find_fact(const struct bench_result *r, const char *key); /* NULL: none */
 void bench_result_note(struct bench_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void bench_cell_add(struct bench_cell *c, double sample);
+/*
+ * A sample as its maker gave it: r 0 and a value, kept only if keep (a warm-up is not), or r negative with err, which
+ * is the cell's error then. Returns 0, or -EINTR, which is not the cell's fault and goes on to who stops the run.
+ */
+int bench_cell_take(struct bench_cell *c, int r, bool keep, double sample, const struct error *err);
 /* The first error stays; the samples stay too, but are no figure. */
 void bench_cell_fail(struct bench_cell *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The column has no such thing, and here is why. */

@@ -126,19 +126,13 @@ static int sample(struct bench_context *c, struct net *net, size_t row, size_t c
 	struct session *s = rows[row].from_host ? net->host : net->inside[column];
 	const char *at = rows[row].from_host ? net->host_at[column] : net->inside_at[column];
 	struct error err = { 0 };
-	double value;
+	double value = 0;
 	int r;
 
 	if (cell->error || !net->inside[column])
 		return 0;
 	r = run_one(c, s, rows[row].request, c->quick ? 60 : 200, at, &value, &err);
-	if (r == -EINTR)
-		return r;
-	if (r < 0)
-		bench_cell_fail(cell, "%s", err.message);
-	else if (keep)
-		bench_cell_add(cell, value);
-	return 0;
+	return bench_cell_take(cell, r, keep, value, &err);
 }
 
 static int net_round(struct bench_context *c, const struct bench_round *round, void *state)

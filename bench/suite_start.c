@@ -175,7 +175,7 @@ static int parallel_sample(struct bench_context *c, size_t column, size_t level,
 	struct bench_cell *cell;
 	struct error err = { 0 };
 	char name[40];
-	double value;
+	double value = 0;
 	int r;
 
 	(void)snprintf(name, sizeof name, "%zu at a time", level);
@@ -190,13 +190,7 @@ static int parallel_sample(struct bench_context *c, size_t column, size_t level,
 	if (cell->error)
 		return 0;
 	r = burst(c, k, level, total, &value, &err);
-	if (r == -EINTR)
-		return r;
-	if (r < 0)
-		bench_cell_fail(cell, "%s", err.message);
-	else if (keep)
-		bench_cell_add(cell, value);
-	return 0;
+	return bench_cell_take(cell, r, keep, value, &err);
 }
 
 static int parallel_round(struct bench_context *c, const struct bench_round *round, void *state)
@@ -262,13 +256,7 @@ static int teardown_sample(struct bench_context *c, size_t column, bool by_signa
 	if (cell->error)
 		return 0;
 	r = end_once(c, k, by_signal, &ms, &err);
-	if (r == -EINTR || bench_stopped(&c->stop))
-		return -EINTR;
-	if (r < 0)
-		bench_cell_fail(cell, "%s", err.message);
-	else if (keep)
-		bench_cell_add(cell, ms);
-	return 0;
+	return bench_cell_take(cell, bench_stopped(&c->stop) ? -EINTR : r, keep, ms, &err);
 }
 
 static int teardown_round(struct bench_context *c, const struct bench_round *round, void *state)

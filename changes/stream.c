@@ -237,16 +237,13 @@ static int copy_piece(int from, uint64_t at, int to, uint64_t to_at, uint64_t le
 	while (len) {
 		size_t want = len < sizeof buffer ? (size_t)len : sizeof buffer;
 		ssize_t n = pread(from, buffer, want, (off_t)at);
+		int r;
 
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
-		for (ssize_t done = 0; done < n;) {
-			ssize_t w = pwrite(to, buffer + done, (size_t)(n - done), (off_t)to_at + done);
-
-			if (w < 0)
-				return -errno;
-			done += w;
-		}
+		r = fd_pwrite_full(to, buffer, (size_t)n, (off_t)to_at);
+		if (r < 0)
+			return r;
 		at += (uint64_t)n;
 		to_at += (uint64_t)n;
 		len -= (uint64_t)n;

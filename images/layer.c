@@ -16,6 +16,7 @@
 #include "images/entry_path.h"
 #include "images/layer.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
 
 static const struct field layer_info_fields[] = {
 	{ .key = "size_bytes", .kind = FIELD_UINT, .offset = offsetof(struct layer_info, size_bytes) },
@@ -80,22 +81,6 @@ static int read_attrs(struct archive_entry *e, struct layer_attrs *ret, uint64_t
 	return r;
 }
 
-static int write_at(int fd, const char *data, size_t len, off_t offset)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, data, len, offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data += n;
-		len -= (size_t)n;
-		offset += n;
-	}
-	return 0;
-}
-
 /* The content, with its holes. */
 static int write_content(struct unpack *u, int fd, uint64_t size, struct error *err)
 {
@@ -114,7 +99,7 @@ static int write_content(struct unpack *u, int fd, uint64_t size, struct error *
 		if (offset < 0 || (uint64_t)offset > size || len > size - (uint64_t)offset)
 			return error_set(err, EINVAL, "content beyond its size of %llu bytes",
 				(unsigned long long)size);
-		r = write_at(fd, data, len, (off_t)offset);
+		r = fd_pwrite_full(fd, data, len, (off_t)offset);
 		if (r < 0) {
 			errno = -r;
 			return error_sys(err, "cannot write the file");

@@ -128,30 +128,26 @@ static int make_disk(const char *path, uint64_t bytes, uint64_t inodes, struct e
 			bytes);
 }
 
+struct shape {
+	uint64_t bytes, inodes;
+};
+
+static int write_disk(int fd, const char *path, const void *what, struct error *err)
+{
+	const struct shape *s = what;
+
+	(void)fd; /* mke2fs wants the name */
+	return make_disk(path, s->bytes, s->inodes, err);
+}
+
 int scratch_make(const char *store, uint64_t bytes, uint64_t inodes, struct error *err)
 {
 	_cleanup_free_ char *final = scratch_path(store, bytes, inodes);
-	_cleanup_free_ char *tmp = xasprintf("%s/tmp/scratch.XXXXXX", store);
-	_cleanup_free_ char *folder = xasprintf("%s/scratch", store), *tmp_dir = xasprintf("%s/tmp", store);
-	_cleanup_close_ int fd = -1, lock = -1;
-	int r = 0;
+	struct shape shape = { bytes, inodes };
+	int r;
 
 	if (access(final, F_OK) == 0)
 		return 0;
-	r = path_mkdirs(folder, 0700, err);
-	if (r == 0)
-		r = path_mkdirs(tmp_dir, 0700, err);
-	if (r == 0)
-		r = lock = store_lock(store, false, err);
-	if (r < 0)
-		return r;
-	fd = mkostemp(tmp, O_CLOEXEC);
-	if (fd < 0)
-		return error_sys(err, "cannot make a file in %s", tmp_dir);
-	r = make_disk(tmp, bytes, inodes, err);
-	if (r == 0 && rename(tmp, final) < 0)
-		r = error_sys(err, "cannot rename %s to %s", tmp, final);
-	if (r < 0)
-		(void)unlink(tmp); /* the first error is the one to tell */
+	r = store_make_file(store, final, 0700, 0600, write_disk, &shape, err);
 	return r < 0 ? r : 1;
 }

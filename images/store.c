@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "images/store.h"
@@ -103,6 +104,33 @@ int store_lock(const char *store, bool exclusive, struct error *err)
 			return error_sys(err, "cannot lock %s", path);
 	}
 	return steal_fd(&fd);
+}
+
+int store_make_file(const char *store, const char *final, mode_t folder_mode, mode_t mode, store_write_fn write,
+		const void *what, struct error *err)
+{
+	_cleanup_free_ char *folder = xstrndup(final, (size_t)(strrchr(final, '/') - final));
+	_cleanup_free_ char *tmp_dir = xasprintf("%s/tmp", store), *tmp = xasprintf("%s/file.XXXXXX", tmp_dir);
+	_cleanup_close_ int fd = -1, lock = -1;
+	int r = path_mkdirs(folder, folder_mode, err);
+
+	if (r == 0)
+		r = path_mkdirs(tmp_dir, 0700, err);
+	if (r == 0)
+		r = lock = store_lock(store, false, err);
+	if (r < 0)
+		return r;
+	fd = mkostemp(tmp, O_CLOEXEC);
+	if (fd < 0)
+		return error_sys(err, "cannot make a file in %s", tmp_dir);
+	r = write(fd, tmp, what, err);
+	if (r == 0 && fchmod(fd, mode) < 0)
+		r = error_sys(err, "cannot set the mode of %s", tmp);
+	if (r == 0 && rename(tmp, final) < 0)
+		r = error_sys(err, "cannot rename %s to %s", tmp, final);
+	if (r < 0)
+		(void)unlink(tmp); /* the first error is the one to tell */
+	return r;
 }
 
 static bool name_char(char c)

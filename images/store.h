@@ -2,6 +2,8 @@
 #ifndef BIVALVE_IMAGES_STORE_H
 #define BIVALVE_IMAGES_STORE_H
 
+#include <sys/types.h>
+
 #include "runtime/base/record.h"
 
 /*
@@ -44,6 +46,14 @@ char *store_run_dir(void);
  * Shared: nothing that is in the store or in tmp/ will be removed. Exclusive: nobody else adds or removes.
  */
 int store_lock(const char *store, bool exclusive, struct error *err);
+/*
+ * Makes the file final of the store, whole or not at all: write() fills one in tmp/ (open as fd, for reading too, and
+ * named path), which then gets mode and the final name. The folder of final is made with folder_mode if it is missing.
+ * Waits for the store's lock, shared. 0, or what write() or the file system gives, as -errno; then nothing is left.
+ */
+typedef int (*store_write_fn)(int fd, const char *path, const void *what, struct error *err);
+int store_make_file(const char *store, const char *final, mode_t folder_mode, mode_t mode, store_write_fn write,
+		const void *what, struct error *err);
 
 /* Reads images/<name>.json. -ENOENT with advice when there is none. "busybox" and "busybox:latest" are the same. */
 int image_load(const char *store, const char *name, struct image *ret, struct error *err);

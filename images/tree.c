@@ -22,6 +22,7 @@
 #include "images/stream.h"
 #include "images/tree.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/fd.h"
 
 #define BUF_BYTES   (256 * 1024)
 #define BLOCK_BYTES 4096 /* holes are made of such blocks */
@@ -124,15 +125,13 @@ static int write_piece(int to, const char *data, size_t len, off_t offset, bool 
 {
 	while (len > 0) {
 		size_t part = sparse && len > BLOCK_BYTES ? BLOCK_BYTES : len;
-		ssize_t n = sparse && all_zero(data, part) ? (ssize_t)part : pwrite(to, data, part, offset);
+		int r = sparse && all_zero(data, part) ? 0 : fd_pwrite_full(to, data, part, offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data += n;
-		len -= (size_t)n;
-		offset += n;
+		if (r < 0)
+			return r;
+		data += part;
+		len -= part;
+		offset += (off_t)part;
 	}
 	return 0;
 }

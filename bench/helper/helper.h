@@ -51,7 +51,4 @@ int helper_measure(uint64_t ms, int (*batch)(void *state, uint64_t n), void *sta
  */
 int helper_measure_usual(uint64_t ms, int (*batch)(void *state, uint64_t n), void *state, double *ret_ns);
 
-/* SHA-256 of whole blocks of 64 bytes: the compression function alone, FIPS 180-4. */
-void sha256_blocks(uint32_t state[8], const uint8_t *data, size_t blocks);
-
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/helper/helper.h"
+#include "runtime/base/sha256.h"
 
 static volatile uint64_t sink;
 static volatile double float_sink;

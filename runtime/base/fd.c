@@ -54,6 +54,24 @@ int fd_write_full(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+int fd_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
+{
+	const char *data = buf;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, data, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		data += n;
+		len -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds)
 {
 	union {

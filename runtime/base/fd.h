@@ -13,6 +13,8 @@
 ssize_t fd_read_full(int fd, void *buf, size_t len);
 /* Writes all len bytes; retries EINTR and waits on EAGAIN. Returns 0 or -errno. */
 int fd_write_full(int fd, const void *buf, size_t len);
+/* The same at an offset of a file, whose position stays. Returns 0 or -errno. */
+int fd_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
 
 /* Sends data with n_fds (at most 16) descriptors over a unix socket (SCM_RIGHTS). Returns 0 or -errno. */
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds);

@@ -9,15 +9,6 @@ bats_require_minimum_version 1.5.0
 load lib/common
 load lib/clients
 
-setup_file() {
-	[ "$(id -u)" = 0 ] || need root "bundles are run as root here"
-	common_setup_file
-}
-
-teardown_file() {
-	common_teardown_file
-}
-
 setup() {
 	D=$(mktemp -d /tmp/bivalve-cve.XXXXXX)
 	make_runtime "$D"

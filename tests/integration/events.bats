@@ -8,16 +8,7 @@ load lib/oci
 
 setup_file() {
 	oci_setup_file
-	# One instance that lives as long as this file.
-	export ID=v-$N
-	sh_bundle "$BATS_FILE_TMPDIR/b" "trap \"exit 0\" TERM; echo ready; while :; do sleep 1000 & wait \$!; done"
-	create "$ID" "$BATS_FILE_TMPDIR/b"
-	oci start "$ID"
-	eventually said "$ID" ready
-}
-
-teardown_file() {
-	oci_teardown_file
+	long_lived v
 }
 
 @test "one line of figures, then one each interval until the end" {

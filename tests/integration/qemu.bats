@@ -47,24 +47,7 @@ field() {
 }
 
 @test "only the descriptors that a running machine needs" {
-	local fd what n_disks=0
-	for fd in /proc/"$VMM"/fd/*; do
-		what=$(readlink "$fd")
-		case $what in
-		anon_inode:\[eventfd\] | anon_inode:\[eventpoll\] | anon_inode:\[signalfd\] | anon_inode:\[timerfd\]) ;;
-		anon_inode:kvm-* | anon_inode:\[io_uring\] | socket:* | pipe:* | /dev/null | /dev/kvm | /memfd:*) ;;
-		"") ;; # closed meanwhile
-		*.erofs | */disks/*)
-			n_disks=$((n_disks + 1))
-			grep -q '^flags:.*0$' "/proc/$VMM/fdinfo/${fd##*/}" # O_RDONLY
-			;;
-		*)
-			echo "unexpected: $fd: $what"
-			return 1
-			;;
-		esac
-	done
-	[ "$n_disks" -eq 1 ]
+	only_descriptors "$VMM" 'anon_inode:(\[(eventfd|eventpoll|signalfd|timerfd|io_uring)\]|kvm-.*)|socket:.*|pipe:.*|/dev/(null|kvm)|/memfd:.*'
 }
 
 @test "no files of the host that are writable are mapped" {

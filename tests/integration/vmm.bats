@@ -67,23 +67,7 @@ field() {
 }
 
 @test "the jail: only the descriptors that a running machine needs" {
-	local fd what n_disks=0
-	for fd in /proc/"$VMM"/fd/*; do
-		what=$(readlink "$fd")
-		case $what in
-		anon_inode:kvm-vm | anon_inode:kvm-vcpu:* | anon_inode:\[eventfd\] | anon_inode:\[eventpoll\]) ;;
-		anon_inode:\[timerfd\] | anon_inode:\[signalfd\] | socket:* | pipe:* | *dev/null) ;;
-		*.erofs | */disks/*)
-			n_disks=$((n_disks + 1))
-			grep -q '^flags:.*0$' "/proc/$VMM/fdinfo/${fd##*/}" # O_RDONLY
-			;;
-		*)
-			echo "unexpected: $fd: $what"
-			return 1
-			;;
-		esac
-	done
-	[ "$n_disks" -eq 1 ]
+	only_descriptors "$VMM" 'anon_inode:(\[(eventfd|eventpoll|signalfd|timerfd)\]|kvm-vm|kvm-vcpu:.*)|socket:.*|pipe:.*|.*dev/null'
 	grep -q '^Max open files  *0  *0 ' "/proc/$VMM/limits"
 	grep -q '^Max core file size  *0  *0 ' "/proc/$VMM/limits"
 	grep -q '^Max file size  *0  *0 ' "/proc/$VMM/limits" # it has no disk to write to, and its log is a pipe

@@ -40,8 +40,17 @@ static int add_modules(struct cpio *c, const char *store, const struct kernel *k
 	return cpio_add_file(c, list_path, 0644, list.text, list.len, err);
 }
 
-static int write_archive(int fd, const char *store, const struct kernel *kernel, const char *guest, struct error *err)
+/* What goes into an archive. */
+struct contents {
+	const char *store, *guest;
+	const struct kernel *kernel;
+};
+
+static int write_archive(int fd, const char *path, const void *what, struct error *err)
 {
+	const struct contents *in = what;
+	const char *store = in->store;
+	const struct kernel *kernel = in->kernel;
 	struct cpio c = { .fd = fd, .inode = 1 };
 	int r = 0;
 
@@ -52,7 +61,7 @@ static int write_archive(int fd, const char *store, const struct kernel *kernel,
 	if (r == 0) /* its log, for what goes wrong before there is a /dev */
 		r = cpio_add_device(&c, "dev/kmsg", 0600, 1, 11, err);
 	if (r == 0)
-		r = cpio_add_copy(&c, "init", 0755, guest, err);
+		r = cpio_add_copy(&c, "init", 0755, in->guest, err);
 	if (r == 0 && kernel->modules)
 		r = add_modules(&c, store, kernel, kernel->modules, "modules/list", err);
 	if (r == 0 && kernel->share_modules)
@@ -62,33 +71,6 @@ static int write_archive(int fd, const char *store, const struct kernel *kernel,
 	if (r == 0)
 		r = add_modules(&c, store, kernel, kernel->network_modules, "modules/list.network", err);
 	return r == 0 ? cpio_finish(&c, err) : r;
-}
-
-static int make_archive(const char *store, const struct kernel *kernel, const char *guest, const char *final,
-		struct error *err)
-{
-	_cleanup_free_ char *tmp = xasprintf("%s/tmp/initramfs.XXXXXX", store);
-	_cleanup_free_ char *folder = xasprintf("%s/initramfs", store), *tmp_dir = xasprintf("%s/tmp", store);
-	_cleanup_close_ int fd = -1, lock = -1;
-	int r = path_mkdirs(folder, 0755, err);
-
-	if (r == 0)
-		r = path_mkdirs(tmp_dir, 0755, err);
-	if (r == 0)
-		r = lock = store_lock(store, false, err);
-	if (r < 0)
-		return r;
-	fd = mkostemp(tmp, O_CLOEXEC);
-	if (fd < 0)
-		return error_sys(err, "cannot make a file in %s", tmp_dir);
-	r = write_archive(fd, store, kernel, guest, err);
-	if (r == 0 && fchmod(fd, 0644) < 0)
-		r = error_sys(err, "cannot set the mode of %s", tmp);
-	if (r == 0 && rename(tmp, final) < 0)
-		r = error_sys(err, "cannot rename %s to %s", tmp, final);
-	if (r < 0)
-		(void)unlink(tmp); /* the first error is the one to tell */
-	return r;
 }
 
 int kernel_initramfs(const char *store, const struct kernel *kernel, const char *guest_binary, char **ret_path,
@@ -107,7 +89,8 @@ int kernel_initramfs(const char *store, const struct kernel *kernel, const char 
 			kernel->name, kernel->created_ns, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
 			st.st_mtim.tv_nsec, (uint64_t)st.st_ino);
 	if (access(final, R_OK) < 0) {
-		r = make_archive(store, kernel, guest, final, err);
+		r = store_make_file(store, final, 0755, 0644, write_archive,
+				&(struct contents){ store, guest, kernel }, err);
 		if (r < 0)
 			return r;
 	}

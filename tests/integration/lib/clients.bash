@@ -5,6 +5,12 @@
 #                  it passes with crun or runc too. crun refuses a hybrid host: in `unshare -m`, unmount
 #                  /sys/fs/cgroup/unified first.
 
+# As in common.bash.
+setup_file() {
+	[ "$(id -u)" = 0 ] || need root "bundles are run as root here"
+	common_setup_file
+}
+
 # The clients of a runtime pass none of their environment on, so it is called by a script that has all of it.
 # make_runtime DIR: writes DIR/NAME and sets RUNTIME to it; the instances are below DIR/state.
 make_runtime() {

@@ -101,3 +101,17 @@ eventually() {
 	echo "never came true: $*" >&2
 	return 1
 }
+
+# only_descriptors PID REGEX: what that process has open are files that REGEX names, and one disk of an image, read-only.
+only_descriptors() {
+	local fd what n_disks=0
+	for fd in /proc/"$1"/fd/*; do
+		what=$(readlink "$fd")
+		[ -n "$what" ] || continue # closed meanwhile
+		[[ ! $what =~ ^($2)$ ]] || continue
+		[[ $what == *.erofs || $what == */disks/* ]] || { echo "unexpected: $fd: $what"; return 1; }
+		n_disks=$((n_disks + 1))
+		grep -q '^flags:.*0$' "/proc/$1/fdinfo/${fd##*/}" # O_RDONLY
+	done
+	[ "$n_disks" -eq 1 ]
+}

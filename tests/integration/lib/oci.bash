@@ -22,6 +22,15 @@ oci_setup_file() {
 	"$TESTS/../scripts/busybox-root" "$ROOTFS" > /dev/null
 }
 
+# long_lived LETTER: one instance, $ID, that lives as long as this file; its bundle is $BATS_FILE_TMPDIR/b.
+long_lived() {
+	export ID=$1-$N
+	sh_bundle "$BATS_FILE_TMPDIR/b" "trap \"exit 0\" TERM; echo ready; while :; do sleep 1000 & wait \$!; done"
+	create "$ID" "$BATS_FILE_TMPDIR/b"
+	oci start "$ID"
+	eventually said "$ID" ready
+}
+
 # Ends what a failed test left running; finding something here is no failure of its own.
 oci_teardown_file() {
 	local id
