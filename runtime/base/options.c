@@ -119,6 +119,7 @@ void options_print(const struct option_row *rows, FILE *to)
 				rows->letter ? rows->letter : ' ', rows->letter ? ", " : "  ", rows->name,
 				rows->argument ? " " : "", rows->argument ? rows->argument : "");
 
-		fprintf(to, "%s%*s%s\n", left, n < 28 ? 28 - n : 1, "", rows->help);
+		if (rows->help)
+			fprintf(to, "%s%*s%s\n", left, n < 28 ? 28 - n : 1, "", rows->help);
 	}
 }

@@ -25,7 +25,7 @@ struct option_row {
 	enum option_kind kind;
 	void *target;
 	const char *argument;    /* its name in the help, "SIZE"; NULL for flags */
-	const char *help;
+	const char *help;        /* NULL: not in the help */
 	int (*parse)(const char *text, void *target, struct error *err);
 };
 

@@ -17,6 +17,14 @@
 #include "runtime/launch/prepare.h"
 #include "runtime/launch/run.h"
 
+/* Not in the help of a verb that refuses it, though still understood, so that the refusal can say why. */
+static void hide(struct option_row *rows, const char *name)
+{
+	for (; rows->name; rows++)
+		if (!strcmp(rows->name, name))
+			rows->help = NULL;
+}
+
 /* Reads the options. *ret_at: the first other word, which is there. 1: help was asked for and printed. */
 static int parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
 		const char *what, int *ret_at, struct error *err)
@@ -29,8 +37,12 @@ static int parse(struct launch_options *o, int argc, char **argv, const char *us
 	launch_option_rows(o, rows);
 	while (rows[n].name)
 		n++;
-	for (; more && more->name; more++)
-		rows[n++] = *more;
+	for (; more && more->name; more++) {
+		if (more->help)
+			rows[n++] = *more;
+		else
+			hide(rows, more->name);
+	}
 	rows[n] = (struct option_row){ 0 };
 	r = options_parse(rows, argc, argv, &at, &help, err);
 	if (r < 0)

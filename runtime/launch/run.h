@@ -8,6 +8,7 @@
 
 /*
  * Parses the words of a command that describes a workload; more (may be NULL, at most 15 rows) are its own options.
+ * A row of a name alone, without help, keeps the option of that name out of the command's help, for it will refuse it.
  * Returns 0, 1 when help was asked for and printed, or -EINVAL.
  */
 int launch_parse(struct launch_options *o, int argc, char **argv, const char *usage, const struct option_row *more,
