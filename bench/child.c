@@ -91,8 +91,8 @@ static int open_pipes(const struct child_options *o, struct child *c, int theirs
 	int fds[2];
 
 	theirs[0] = theirs[1] = -1;
-	theirs[2] = o->silent ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
-	if (o->silent && theirs[2] < 0)
+	theirs[2] = o->errors ? fcntl(o->errors, F_DUPFD_CLOEXEC, 3) : -1;
+	if (o->errors && theirs[2] < 0)
 		return -1;
 	if (o->pipes & CHILD_IN) {
 		if (pipe2(fds, O_CLOEXEC) < 0)

@@ -28,13 +28,10 @@ struct child {
 };
 enum child_pipes { CHILD_IN = 1, CHILD_OUT = 2 };
 
-/*
- * Starts argv[0], a path; root: its root directory, NULL: ours. Its standard error is ours, or without errors
- * /dev/null.
- */
+/* Starts argv[0], a path; root: its root directory, NULL: ours. */
 struct child_options {
 	unsigned pipes;          /* enum child_pipes */
-	bool silent;             /* standard error to /dev/null */
+	int errors;              /* where its standard error goes; 0: to ours */
 	const char *root, *cwd;
 	char *const *env;        /* NULL: ours */
 };

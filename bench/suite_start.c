@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,16 +127,30 @@ int suite_startup(struct bench_context *c, const struct bench_suite *suite)
 
 /* ---- parallel ---- */
 
+/* What the launchers of a burst had to say, which share the file; the first line, for the error. */
+static void add_first_line(int errors, struct error *err)
+{
+	char text[300];
+	ssize_t n = pread(errors, text, sizeof text - 1, 0);
+
+	if (n <= 0)
+		return;
+	text[n] = 0;
+	text[strcspn(text, "\n")] = 0;
+	(void)error_prefix(err, "%s", text);
+}
+
 /* Starts total instances, at most level at a time; *ret: starts a second. */
 static int burst(struct bench_context *c, const struct bench_column *k, size_t level, size_t total, double *ret,
 		struct error *err)
 {
-	const struct child_options o = { .silent = true };
+	_cleanup_close_ int errors = memfd_create("errors", MFD_CLOEXEC);
+	const struct child_options o = { .errors = errors };
 	_cleanup_strv_ char **argv = bench_column_argv(k, NULL, k->command);
 	struct child running[MAX_LEVEL] = { 0 };
 	uint64_t begin = clock_now_ns(), end;
 	size_t started = 0, n = 0;
-	int r = 0, status = 0;
+	int r = errors < 0 ? error_sys(err, "memfd_create") : 0, status = 0;
 
 	while (r == 0 && (started < total || n > 0)) {
 		while (r == 0 && started < total && n < level) {
@@ -148,8 +163,11 @@ static int burst(struct bench_context *c, const struct bench_column *k, size_t l
 		r = child_wait(&running[0], &c->stop, START_MS, NULL, &status, &end); /* the oldest */
 		if (r == -ETIMEDOUT)
 			(void)error_set(err, ETIMEDOUT, "one did not end within %d s", START_MS / 1000);
-		if (r == 0)
+		if (r == 0) {
 			r = check_status(status, c->any_status, err);
+			if (r < 0)
+				add_first_line(errors, err);
+		}
 		child_end(&running[0], r == -EINTR ? INTERRUPT_GRACE_MS : 0);
 		memmove(running, running + 1, --n * sizeof *running);
 	}

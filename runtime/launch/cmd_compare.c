@@ -268,8 +268,8 @@ static int compare(struct launch_options *o, bool json, struct error *err)
 static int check_options(const struct launch_options *o, const struct compare_runs *many, struct error *err)
 {
 	if (o->vm || o->backend || o->terminal || o->report || o->meta || o->audit || o->interactive || o->name)
-		return error_set(err, EINVAL, "compare chooses both shells, their names and streams itself: it takes no "
-				"--vm, --backend, --name, -i, -t, --audit, --meta or --report (--json prints both reports)");
+		return error_set(err, EINVAL, "compare chooses both shells, their names and streams itself: no --vm, "
+				"--backend, --name, -i, -t, --audit, --meta or --report (--json prints both reports)");
 	if (many->runs < 2 && (many->backends || many->warmup != 1 || many->output.csv || many->output.markdown ||
 			many->output.html))
 		return error_set(err, EINVAL,
@@ -285,8 +285,8 @@ int cmd_compare(int argc, char **argv, struct error *err)
 	const struct option_row more[] = {
 		{ 0, "json", OPTION_FLAG, &json, NULL, "print both reports (with --runs the result) as JSON", NULL },
 		COMPARE_ROWS(many),
-		{ .name = "vm" }, { .name = "backend" }, { .name = "name" }, { .name = "interactive" }, { .name = "tty" },
-		{ .name = "report" }, { .name = "meta" }, { .name = "audit" }, { .name = "from" },
+		{ .name = "vm" }, { .name = "backend" }, { .name = "name" }, { .name = "interactive" },
+		{ .name = "tty" }, { .name = "report" }, { .name = "meta" }, { .name = "audit" }, { .name = "from" },
 		{ 0 },
 	};
 	int r = launch_parse(&o, argc, argv,
