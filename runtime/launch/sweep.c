@@ -30,7 +30,8 @@
 enum {
 	PATIENCE_MS = 10000,       /* for another command to finish its work on an instance */
 	FORCED_PATIENCE_MS = 2000, /* before delete --force goes ahead without it */
-	LOCK_RETRY_NS = 5000000,
+	CLAIM_PATIENCE_MS = 5000,  /* for a sweep to let go of a folder that we just made */
+	LOCK_RETRY_NS = 1000000,
 };
 
 /* Opens and locks an existing folder. -EWOULDBLOCK: held; -ENOENT: none (or removed under our hands). */
@@ -121,6 +122,17 @@ static int undo_abandoned(int run_fd, const char *run_dir, const char *id, struc
 	return path_remove_tree(run_fd, id, err);
 }
 
+/* As lock_folder, but waits for whoever is at work on it. -EWOULDBLOCK: longer than that. */
+static int lock_patiently(int run_fd, const char *id, unsigned patience_ms, int *ret_fd)
+{
+	uint64_t deadline_ns = clock_now_ns() + patience_ms * UINT64_C(1000000);
+	int r;
+
+	while ((r = lock_folder(run_fd, id, ret_fd)) == -EWOULDBLOCK && clock_now_ns() < deadline_ns)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_RETRY_NS }, NULL);
+	return r;
+}
+
 int instance_claim(const char *run_dir, const char *id, int *ret_lock_fd, struct error *err)
 {
 	_cleanup_close_ int run_fd = open_run_dir(run_dir, true, err);
@@ -132,10 +144,10 @@ int instance_claim(const char *run_dir, const char *id, int *ret_lock_fd, struct
 		int r;
 
 		if (mkdirat(run_fd, id, 0700) == 0) {
-			r = lock_folder(run_fd, id, ret_lock_fd);
+			r = lock_patiently(run_fd, id, CLAIM_PATIENCE_MS, ret_lock_fd);
 			if (r == 0)
 				return 0;
-			continue; /* swept in the moment between the two: again */
+			continue; /* swept in the moment between the two, which the sweeper's lock outlasts: again */
 		}
 		if (errno != EEXIST)
 			return error_sys(err, "cannot make %s/%s", run_dir, id);
@@ -159,17 +171,6 @@ bool instance_is_held(const char *run_dir, const char *id)
 	_cleanup_close_ int run_fd = open_run_dir(run_dir, false, NULL), fd = -1;
 
 	return run_fd >= 0 && lock_folder(run_fd, id, &fd) == -EWOULDBLOCK;
-}
-
-/* As lock_folder, but waits for whoever is at work on it. -EWOULDBLOCK: longer than that. */
-static int lock_patiently(int run_fd, const char *id, unsigned patience_ms, int *ret_fd)
-{
-	uint64_t deadline_ns = clock_now_ns() + patience_ms * UINT64_C(1000000);
-	int r;
-
-	while ((r = lock_folder(run_fd, id, ret_fd)) == -EWOULDBLOCK && clock_now_ns() < deadline_ns)
-		(void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_RETRY_NS }, NULL);
-	return r;
 }
 
 int instance_open(const char *run_dir, const char *id, bool change, struct instance *ret, int *ret_lock,
