@@ -6,14 +6,12 @@
  * we mount. /proc, /dev and /sys, and procfs and sysfs wherever they go, are opened with links forbidden (else procfs
  * could be put where the workload chooses, and later writes to it would go astray); all other places are resolved as if
  * the root were "/". Each place is looked up once, to a descriptor; what is mounted goes onto that descriptor. Sources
- * come from the plan, that is from the user, and are resolved on the host.
- *
- * Onto procfs go only a few files, by name: anything else could replace what later steps and the workload trust.
+ * come from the plan, that is from the user, and are resolved on the host. What may be mounted where is said before, in
+ * mounts_check.c.
  *
  * System calls are counted here: a container has some fifteen mounts. File systems are mounted by mount(2) on "." or,
  * in the tmpfs of /dev that nobody else can reach yet, by name, which takes a third of the calls of fsopen.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,14 +26,13 @@
 #include "container-backend/cgroupfs.h"
 #include "container-backend/copytree.h"
 #include "container-backend/devnodes.h"
+#include "container-backend/mount_kinds.h"
 #include "container-backend/mount_options.h"
 #include "container-backend/mountfd.h"
 #include "container-backend/mounts.h"
 #include "container-backend/overlay.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
-
-enum { MAX_MOUNTS = 1024, MAX_TYPE = 64 };
 
 #define WORDS(...) (char *[]){ __VA_ARGS__, NULL }
 #define W(x) ((char *)(x))
@@ -56,29 +53,6 @@ static const struct base {
 		.options = WORDS(W("nosuid"), W("nodev"), W("noexec")) }, PLAN_NS(IPC) },
 	{ { .destination = W("/sys"), .type = W("sysfs"),
 		.options = WORDS(W("ro"), W("nosuid"), W("nodev"), W("noexec")) }, 0 },
-};
-
-/* Types that a plan of our own making has; a bundle's may be whatever the
- * kernel has. Flags: unless the words say no. */
-static const struct {
-	const char *type;
-	unsigned long flags;
-} types[] = {
-	{ "bind", 0 },
-	{ "tmpfs", 0 },
-	{ "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC },
-	{ "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
-	{ "devpts", MS_NOSUID | MS_NOEXEC },
-	{ "overlay", 0 },
-	{ "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC },
-	{ "cgroup", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC },
-};
-
-/* The only names on procfs that may be covered: files that lxcfs and the like emulate. */
-static const char *const proc_files[] = {
-	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
-	"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
-	"/proc/sys/crypto/fips_enabled",
 };
 
 /* One mount, from the plan or the base. */
@@ -105,178 +79,6 @@ struct making {
 	bool have_groups;
 };
 
-static bool is_type(const struct plan_mount *m, const char *type)
-{
-	return m->type && !strcmp(m->type, type);
-}
-
-static bool is_cgroup(const struct plan_mount *m)
-{
-	return is_type(m, "cgroup");
-}
-
-/* A bundle's mount is a bind by its options, whatever its type says. */
-static bool is_bind(const struct plan_mount *m, const struct mount_options *o)
-{
-	return is_type(m, "bind") || (o->bind && !o->remount);
-}
-
-static bool is_idmapped(const struct plan_mount *m, const struct mount_options *o)
-{
-	return o->idmap || m->n_uid_maps || m->n_gid_maps;
-}
-
-static int check_type(const struct plan_mount *m, bool exact, struct error *err)
-{
-	size_t n = m->type ? strlen(m->type) : 0;
-
-	if (n == 0 || n >= MAX_TYPE || !strcmp(m->type, "none"))
-		return error_set(err, EINVAL, "type: unknown: %.64s", m->type ? m->type : "none");
-	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)m->type[i]) && !strchr("._-", m->type[i]))
-			return error_set(err, EINVAL, "type: unknown: %s", m->type);
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (!strcmp(m->type, types[i].type))
-			return 0;
-	return exact ? 0 : error_set(err, EINVAL, "type: unknown: %s", m->type);
-}
-
-static int check_destination(const struct plan_mount *m, bool bind, bool exact, struct error *err)
-{
-	_cleanup_free_ char *path = m->destination ? place_clean(m->destination) : NULL;
-
-	if (!path || !m->destination[0] || strlen(path) >= PATH_MAX ||
-			(!exact && (m->destination[0] != '/' || strstr(m->destination, "/../"))))
-		return error_set(err, EINVAL, "destination: not a plain absolute path: %s",
-				m->destination ? m->destination : "none");
-	if (!strcmp(path, "/"))
-		return error_set(err, EINVAL, "destination: /: the root itself cannot be mounted over");
-	if (!place_within(path, "/proc"))
-		return 0;
-	if (!strcmp(path, "/proc"))
-		return bind || is_type(m, "proc") ? 0 :
-			error_set(err, EPERM, "destination: /proc: only a procfs may be there, not %s", m->type);
-	for (size_t i = 0; i < ARRAY_LEN(proc_files); i++)
-		if (bind && !strcmp(path, proc_files[i]))
-			return 0;
-	return error_set(err, EPERM, "destination: %s: nothing may be mounted inside /proc", path);
-}
-
-static int check_idmap(const struct plan *plan, const struct plan_mount *m, const struct mount_options *o, bool bind,
-		struct error *err)
-{
-	if (!is_idmapped(m, o))
-		return 0;
-	if (!bind && !plan_is_overlay(plan, m))
-		return error_set(err, EINVAL, "options: idmap: only for bind mounts");
-	if (!m->n_uid_maps != !m->n_gid_maps)
-		return error_set(err, EINVAL, "%s: missing: an idmapped mount needs both maps",
-				m->n_uid_maps ? "gid_maps" : "uid_maps");
-	if (!m->n_uid_maps && !plan_has_userns(plan))
-		return error_set(err, EINVAL, "options: idmap: neither the mount nor the container has id maps");
-	if (geteuid() != 0)
-		return error_set(err, EPERM, "options: idmap: takes root");
-	return 0;
-}
-
-static int check_source(const struct plan_mount *m, const struct mount_options *o, struct error *err)
-{
-	struct stat st;
-
-	if (o->data[0])
-		return error_set(err, EINVAL, "options: not for a bind mount: %s", o->data);
-	if (!m->source || m->source[0] != '/')
-		return error_set(err, EINVAL, "source: not absolute: %s", m->source ? m->source : "none");
-	/* A link to nowhere is a source if it is the link that is wanted. */
-	if (fstatat(AT_FDCWD, m->source, &st, o->copy_symlink || o->source_nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0)
-		return error_sys(err, "source: %s", m->source);
-	return 0;
-}
-
-static int check_mount(const struct plan *plan, const struct plan_mount *m, struct error *err)
-{
-	struct mount_options options;
-	bool bind;
-	int r;
-
-	if (mount_options_parse(m->options, 0, &options, err) < 0)
-		return error_prefix(err, "options");
-	bind = is_bind(m, &options);
-	r = bind ? 0 : check_type(m, plan->mounts_exact, err);
-	if (r == 0)
-		r = check_destination(m, bind, plan->mounts_exact, err);
-	if (r == 0)
-		r = check_idmap(plan, m, &options, bind, err);
-	if (r == 0 && (bind || plan_is_overlay(plan, m)))
-		r = check_source(m, &options, err);
-	if (r == 0 && plan_is_overlay(plan, m) && !plan->root.empty)
-		r = error_set(err, EINVAL, "type: overlay: only in an empty root (root.empty)");
-	if (r == 0 && options.remount && !plan->mounts_exact)
-		r = error_set(err, EINVAL, "options: remount: there is nothing mounted yet");
-	if (r == 0 && options.copy_up && !is_type(m, "tmpfs"))
-		r = error_set(err, EINVAL, "options: tmpcopyup: only for tmpfs");
-	mount_options_release(&options);
-	return r;
-}
-
-int mounts_check(const struct plan *plan, struct error *err)
-{
-	if (plan->n_mounts > MAX_MOUNTS)
-		return error_set(err, E2BIG, "mounts: %zu are more than %d", plan->n_mounts, MAX_MOUNTS);
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (check_mount(plan, &plan->mounts[i], err) < 0)
-			return error_prefix(err, "mounts[%zu]", i);
-	if (plan->root.propagation && !mount_propagation(plan->root.propagation))
-		return error_set(err, EINVAL, "root.propagation: unknown: %s", plan->root.propagation);
-	if (plan->mount_label && access("/sys/fs/selinux", F_OK) < 0)
-		return error_set(err, EOPNOTSUPP, "mount_label: this host has no SELinux");
-	return 0;
-}
-
-bool mounts_need_cgroup(const struct plan *plan)
-{
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		if (is_cgroup(&plan->mounts[i]))
-			return true;
-	return false;
-}
-
-/* Whether nothing of the plan is to follow or feed the host's mounts. */
-static bool is_all_private(const struct plan *plan)
-{
-	const unsigned long linked = MS_SLAVE | MS_SHARED;
-
-	if (plan->root.propagation && mount_propagation(plan->root.propagation) & linked)
-		return false;
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		strv_foreach(word, plan->mounts[i].options)
-			if (mount_propagation(word) & linked)
-				return false;
-	return true;
-}
-
-bool mounts_is_given(const struct plan *plan, size_t i, bool by_root)
-{
-	const struct plan_mount *m = &plan->mounts[i];
-	bool idmap = m->n_uid_maps || m->n_gid_maps, bind = is_type(m, "bind"), other = false;
-
-	strv_foreach(word, m->options) {
-		idmap |= !strcmp(word, "idmap") || !strcmp(word, "ridmap");
-		bind |= !strcmp(word, "bind") || !strcmp(word, "rbind");
-		other |= !strcmp(word, "remount") || !strcmp(word, "copy-symlink");
-	}
-	return idmap || (by_root && bind && !other && plan_has_userns(plan) && is_all_private(plan));
-}
-
-size_t mounts_count_given(const struct plan *plan, bool by_root)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < plan->n_mounts; i++)
-		n += mounts_is_given(plan, i, by_root);
-	return n;
-}
-
 /* ---- the steps ---- */
 
 static const struct plan_mount *find_at(const struct plan *plan, const char *path, size_t *ret_index)
@@ -300,23 +102,15 @@ static bool is_base(const char *path)
 	return false;
 }
 
-static unsigned long default_flags(const struct plan *plan, const struct plan_mount *m)
-{
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (!plan->mounts_exact && is_type(m, types[i].type))
-			return types[i].flags;
-	return 0;
-}
-
 static int add_step(struct mounts *m, const struct plan_mount *mount, size_t index, struct error *err)
 {
 	struct mount_step *s = &m->steps[m->n];
 
 	*s = (struct mount_step){ .mount = mount, .index = index, .source = -1 };
-	if (mount_options_parse(mount->options, default_flags(m->plan, mount), &s->options, err) < 0)
+	if (mount_options_parse(mount->options, mount_default_flags(m->plan, mount), &s->options, err) < 0)
 		return error_prefix(err, "mounts[%zu].options", index);
 	s->path = place_clean(mount->destination);
-	s->bind = is_bind(mount, &s->options);
+	s->bind = mount_is_bind(mount, &s->options);
 	s->given = index != SIZE_MAX && mounts_is_given(m->plan, index, m->by_root);
 	s->overlay = plan_is_overlay(m->plan, mount);
 	for (size_t i = 0; s->overlay && i < index; i++)
@@ -462,7 +256,7 @@ static bool is_private_anyway(const struct mounts *m, const struct mount_options
 
 static int open_place(const struct making *k, const struct mount_step *s, bool file, struct error *err)
 {
-	bool kernels = is_type(s->mount, "proc") || is_type(s->mount, "sysfs");
+	bool kernels = mount_is_type(s->mount, "proc") || mount_is_type(s->mount, "sysfs");
 	struct place want = { .file = file, .nofollow = s->options.target_nofollow,
 		.strict = (!s->bind && kernels) || place_within(s->path, "/proc") || is_base(s->path) };
 	int fd;
@@ -552,9 +346,9 @@ static char *full_data(const struct making *k, const struct mount_step *s)
 	const struct plan *plan = k->m->plan;
 	const char *data = s->options.data, *comma = data[0] ? "," : "";
 
-	if (s->index == SIZE_MAX && is_type(s->mount, "devpts") && devnodes_have_tty_group(plan))
+	if (s->index == SIZE_MAX && mount_is_type(s->mount, "devpts") && devnodes_have_tty_group(plan))
 		return xasprintf("%s%sgid=5", data, comma);
-	if (plan->mount_label && !is_type(s->mount, "proc") && !is_type(s->mount, "sysfs"))
+	if (plan->mount_label && !mount_is_type(s->mount, "proc") && !mount_is_type(s->mount, "sysfs"))
 		return xasprintf("%s%scontext=\"%s\"", data, comma, plan->mount_label);
 	return NULL;
 }
@@ -577,7 +371,7 @@ static int mount_here(struct making *k, const struct mount_step *s, int folder, 
 
 	if (r < 0)
 		return r;
-	if (k->m->plan->no_cgroup && !is_type(s->mount, "tmpfs") && !is_type(s->mount, "devpts"))
+	if (k->m->plan->no_cgroup && !mount_is_type(s->mount, "tmpfs") && !mount_is_type(s->mount, "devpts"))
 		flags |= MS_NODEV; /* tmpfs: empty but for the nodes that are wanted */
 	if (o->remount)
 		flags |= MS_REMOUNT | (o->bind ? MS_BIND : 0);
@@ -589,7 +383,7 @@ static const char *name_in_dev(const struct making *k, const struct mount_step *
 {
 	const char *name = k->dev >= 0 && !strncmp(s->path, "/dev/", 5) ? s->path + 5 : NULL;
 
-	return name && !strchr(name, '/') && !s->options.remount && !is_cgroup(s->mount) ? name : NULL;
+	return name && !strchr(name, '/') && !s->options.remount && !mount_is_cgroup(s->mount) ? name : NULL;
 }
 
 static int mount_in_dev(struct making *k, const struct mount_step *s, const char *name, struct error *err)
@@ -663,7 +457,7 @@ static int place_filesystem(struct making *k, struct mount_step *s, struct error
 	int r;
 
 	s->late_read_only = s->options.flags & MS_RDONLY && !s->options.remount &&
-		(is_type(s->mount, "tmpfs") || !strcmp(s->path, "/dev"));
+		(mount_is_type(s->mount, "tmpfs") || !strcmp(s->path, "/dev"));
 	if (name && !s->options.copy_up) {
 		r = mount_in_dev(k, s, name, err);
 		return r < 0 ? r : finish_filesystem(k, s, -1, err);
@@ -671,11 +465,11 @@ static int place_filesystem(struct making *k, struct mount_step *s, struct error
 	target = open_place(k, s, false, err);
 	if (target < 0)
 		return target;
-	if (is_cgroup(s->mount))
+	if (mount_is_cgroup(s->mount))
 		return mount_groups(k, s, target, err);
 	r = mount_here(k, s, target, ".");
 	k->cwd = -1; /* its descriptor is about to be closed */
-	if (r == -EPERM && is_type(s->mount, "sysfs"))
+	if (r == -EPERM && mount_is_type(s->mount, "sysfs"))
 		r = bind_host_sys(target);
 	if (r < 0)
 		return error_set(err, -r, "cannot mount %s on %s: %s", s->mount->type, s->path, strerror(-r));
@@ -689,7 +483,7 @@ static int fill_dev(struct making *k, const struct mount_step *s, struct error *
 		return 0;
 	close_cleanup(&k->dev);
 	k->dev = -1;
-	if (s->bind || !is_type(s->mount, "tmpfs"))
+	if (s->bind || !mount_is_type(s->mount, "tmpfs"))
 		return 0;
 	k->dev = path_open_beneath(k->root, "dev", O_PATH | O_DIRECTORY, 0);
 	if (k->dev < 0)

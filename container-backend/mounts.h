@@ -16,8 +16,7 @@ struct mounts {
 	struct mount_step *steps; /* in the order of mounting */
 	size_t n;
 	/* Asked for when the first cgroup mount is due: joins the control group and says what cgroupfs_list() found.
-	 * The
-	 * parent may still be making the group until then. */
+	 * The parent may still be making the group until then. */
 	int (*groups)(void *arg, const char **ret_list, struct error *err);
 	void *groups_arg;
 	int scratch;              /* where overlays keep what is written; borrowed */
@@ -25,7 +24,7 @@ struct mounts {
 	bool foreign_groups;
 };
 
-/* Refuses unknown types and options, bad paths and missing sources, naming the field. */
+/* mounts_check.c. Refuses unknown types and options, bad paths and missing sources, naming the field. */
 int mounts_check(const struct plan *plan, struct error *err);
 /*
  * Makes the mounts of this namespace private (or slaves, as the plan's propagation wants) and copies the sources of the

@@ -21,7 +21,7 @@ struct launch_options {
 	char **ro_paths, **rw_paths; /* sandbox: more of the host that is shown */
 };
 
-/* The rows of all options that describe a workload; valid while o is. Ends with name NULL. At most 40 rows. */
+/* launch_options.c. The rows of all options that describe a workload; valid while o is. Ends with name NULL. */
 enum { LAUNCH_ROWS = 48 };
 void launch_option_rows(struct launch_options *o, struct option_row rows[LAUNCH_ROWS]);
 void launch_options_release(struct launch_options *o);
