@@ -21,7 +21,7 @@
 
 enum { MAX_MOUNTS = 1024, MAX_TYPE = 64 };
 
-/* Types that a plan of our own making has; a bundle's may be whatever the kernel has. Flags: unless the words say no. */
+/* Types that a plan of our own making has; a bundle may have any of the kernel's. Flags: unless the words say no. */
 static const struct {
 	const char *type;
 	unsigned long flags;

@@ -14,10 +14,11 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
 
-/* The slave over an empty file /dev/console. */
+/* The slave over an empty file /dev/console. A link there is refused: it could lead onto what others write to. */
 static int bind_console(int root_fd, int slave, struct error *err)
 {
-	_cleanup_close_ int target = mounts_make_file(root_fd, "/dev/console", err), copy = -1;
+	const struct place want = { .file = true, .strict = true };
+	_cleanup_close_ int target = place_open(root_fd, "/dev/console", want, err), copy = -1;
 	int s;
 
 	if (target < 0)

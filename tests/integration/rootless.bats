@@ -8,7 +8,9 @@ load lib/common
 setup_file() {
 	common_setup_file
 	[ "$(id -u)" -eq 0 ] || need root "becoming an ordinary user takes root"
-	USER_HOME=$(mktemp -d /tmp/bivalve-user.XXXXXX)
+	local parent=/tmp
+	[ -z "${LAB:-}" ] || parent=/run
+	USER_HOME=$(mktemp -d $parent/bivalve-user.XXXXXX)
 	chmod 755 "$USER_HOME"
 	scripts=$TESTS/../scripts
 	"$scripts/busybox-root" "$USER_HOME/root"
@@ -24,10 +26,14 @@ teardown_file() {
 	common_teardown_file
 }
 
+setup() {
+	[ -z "${LAB:-}" ] || [[ "$BATS_TEST_DESCRIPTION" == *"on a microVM"* ]] || skip "done on the host: the lab is slow"
+}
+
 # What a login gives, and none of the tests' own folders.
 as_user() {
 	setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all env -i PATH="$PATH" HOME="$USER_HOME/home" \
-		BIVALVE_RUN="$USER_HOME/home/run" "$USER_HOME/bivalve" "$@"
+		BIVALVE_RUN="$USER_HOME/home/run" BIVALVE_ENGINE="${BIVALVE_TEST_ENGINE:-auto}" "$USER_HOME/bivalve" "$@"
 }
 
 @test "a container without root: root inside, nobody outside" {
@@ -60,12 +66,20 @@ need_vm() {
 	as_user kernel import "$USER_HOME/kernel" debian-cloud
 }
 
+# engine_is NAME: the one that was asked for, if one was.
+engine_is() {
+	echo "engine $1"
+	[ "${BIVALVE_TEST_ENGINE:-auto}" = auto ] || [ "$1" = "$BIVALVE_TEST_ENGINE" ]
+}
+
 @test "a microVM without root, memory limit and all" {
 	need_vm
-	run as_user launch --vm -m 64m busybox sh -c 'id -u; grep -c . /proc/self/cgroup'
+	run as_user launch --vm --engine "${BIVALVE_TEST_ENGINE:-auto}" --report "$USER_HOME/home/r.json" -m 64m busybox \
+		sh -c 'id -u; grep -c . /proc/self/cgroup'
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = 0 ]
+	engine_is "$(jq -r .engine "$USER_HOME/home/r.json")"
 }
 
 @test "the verbs on a microVM of a bundle, without root" {
@@ -84,6 +98,7 @@ need_vm() {
 	as_user start rl1
 	eventually grep -qx up "$BATS_TEST_TMPDIR/out"
 	[ "$(stat -c %u "$b/rootfs/made")" = 1000 ]
+	engine_is "$(jq -r .engine "$USER_HOME/home/run/rl1/state.json")"
 	pid=$(as_user state rl1 | jq .pid)
 	[ "$(stat -c %u "/proc/$pid")" = 1000 ]
 	[ "$(as_user exec rl1 sh -c 'id -u; uname -r')" = "0
