@@ -3,8 +3,8 @@
  * The devices of a machine. They are found by the guest in the order of their windows, so disks come first and become
  * /dev/vda, /dev/vdb, …
  *
- * A new device needs: a field in struct devices, a function here, a row in the table; in the jail (jail.c) the system
- * calls it makes; a test in tests/unit and a target beside tests/fuzz/fuzz_virtio_rng.c.
+ * A new device needs: a field in struct devices, a function here, a row in the table; in the jail (jail_filter.c) the
+ * system calls it makes; a test in tests/unit and a target beside tests/fuzz/fuzz_virtio_rng.c.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -13,6 +13,7 @@
 
 #include "runtime/base/alloc.h"
 #include "vm-backend/irq.h"
+#include "vm-backend/jail.h"
 #include "vm-backend/machine.h"
 #include "vm-backend/shares.h"
 
@@ -186,23 +187,25 @@ static int start_fs(struct devices *devices, int root_fd, int proc_fd, struct er
 
 	(void)mallopt(M_ARENA_MAX, 1); /* the one thread that uses the heap later needs none of its own */
 	r = fs_server_new(root_fd, proc_fd, &devices->fs.server, err);
-	return r < 0 ? r : thread_start(&devices->fs_thread, serve_loop, &devices->fs_loop, err);
+	return r < 0 ? r : thread_start(&devices->fs_thread, JAIL_SHARES, "shares", serve_loop,
+					      &devices->fs_loop, err);
 }
 
 int devices_start(struct machine *machine, int root_fd, int proc_fd, struct error *err)
 {
 	for (size_t i = 0; i < machine->devices.n_disks; i++) {
 		struct disk_server *disk = &machine->devices.disk_servers[i];
+		const char name[] = { 'v', 'd', (char)('a' + i), '\0' };
 		int r;
 
 		disk->block = &machine->devices.disks[i];
-		r = thread_start(&disk->thread, serve_disk, disk, err);
-
+		r = thread_start(&disk->thread, JAIL_DISK, name, serve_disk, disk, err);
 		if (r < 0)
 			return r;
 	}
 	if (machine->config->network_fd >= 0) {
-		int r = thread_start(&machine->devices.net_thread, serve_loop, &machine->devices.net_loop, err);
+		int r = thread_start(&machine->devices.net_thread, JAIL_NETWORK, "network", serve_loop,
+				&machine->devices.net_loop, err);
 
 		if (r < 0)
 			return r;

@@ -185,14 +185,18 @@ static int go_on_from(struct machine *machine, const struct vm_restore *restore,
 	return r;
 }
 
+static int lock_thread(int kind, const void *fds, struct error *err)
+{
+	return jail_lock(fds, (enum jail_thread)kind, err);
+}
+
 /* The order of steps, from fork to the first instruction of the guest. Does not return unless it fails. */
 static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, struct error *err)
 {
 	const int control = config->control ? config->control[1] : -1;
 	int keep[7 + VM_MAX_DISKS] = { config->agent_fd, config->log_fd, config->event_fd, sync_fd, control,
 		config->network_fd, config->restore ? config->restore->state_fd : -1 };
-	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->network_fd,
-		config->n_shares > 0 };
+	const struct jail_fds fds = { config->agent_fd, config->event_fd, sync_fd, control, config->network_fd };
 	struct jail_shares shares = { config->shares, config->n_shares, -1, -1 };
 	const struct error fine = { 0 };
 	struct machine *machine = xcalloc(1, sizeof *machine);
@@ -225,10 +229,10 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 		r = vcpus_start(machine, err);
 	if (r >= 0 && config->restore)
 		r = go_on_from(machine, config->restore, err);
-	if (r >= 0) {
-		threads_settle();
-		r = jail_lock(&fds, err);
-	}
+	if (r >= 0)
+		r = threads_lock(lock_thread, &fds, err);
+	if (r >= 0)
+		r = jail_lock(&fds, JAIL_MAIN, err);
 	if (r >= 0 && write(sync_fd, &fine, sizeof fine) != sizeof fine)
 		r = error_sys(err, "the launcher is gone");
 	if (r < 0)

@@ -16,7 +16,8 @@
  *   identity     read and write what is open          act as root, or signal anyone's processes
  *   capabilities nothing that needs one               regain one: bounding set empty, no_new_privs
  *   threads      (vCPU and disk threads are made)
- *   filter       run the guest, serve its devices     open, map, fork, exec, connect, ptrace, any other ioctl
+ *   filter       run the guest, serve its devices,    open, map, fork, exec, connect, ptrace, any other ioctl; what
+ *                each thread its own                  another kind of thread does (jail_filter.c)
  *
  * Without root a user namespace gives the right to the stages that need one. Where the host forbids user namespaces,
  * "namespaces" and "root" are left out, and the filter alone keeps the process from naming files: it has no open(2).
@@ -35,17 +36,13 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/filter.h>
-#include <linux/kvm.h>
 #include <linux/mount.h>
-#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -54,11 +51,9 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/path.h"
-#include "vm-backend/arch/x86_64/arch.h"
 #include "vm-backend/fs/fs_server.h"
 #include "vm-backend/jail.h"
 #include "vm-backend/shares.h"
-#include "vm-backend/vcpu.h"
 
 enum {
 	JAIL_ID = 0x6b760000,           /* uid and gid; beyond what systems and containers hand out */
@@ -317,146 +312,5 @@ int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares
 		return error_sys(err, "jail: prctl");
 	if (getppid() != parent)
 		return error_set(err, ESRCH, "jail: the launcher is gone");
-	return 0;
-}
-
-/*
- * The running VMM's system calls, the frequent ones first. A new device's calls go here, with the narrowest argument
- * that will do. Only the low 32 bits of an argument are compared: the kernel takes no more of a descriptor or a
- * request.
- */
-enum { ANY = -1 };
-enum fd_kind { NO_FD, AGENT_FD, EVENT_FD, SYNC_FD, CONTROL_FD, NETWORK_FD };
-static const struct allowed {
-	unsigned nr;
-	int argument;           /* which, or ANY */
-	uint32_t value;
-	enum fd_kind fd;        /* the value is this descriptor */
-	const char *reason;
-} allowed[] = {
-	{ SYS_ioctl, 1, KVM_RUN, NO_FD, "vCPUs run" },
-	{ SYS_epoll_wait, ANY, 0, NO_FD, "I/O threads wait for work" },
-	{ SYS_write, ANY, 0, NO_FD, "interrupts and kicks (eventfds), serial console to the log" },
-	{ SYS_recvmsg, 0, 0, AGENT_FD, "agent channel to the guest" },
-	{ SYS_sendmsg, 0, 0, AGENT_FD, "agent channel from the guest" },
-	{ SYS_preadv, ANY, 0, NO_FD, "disk reads" },
-	{ SYS_pwritev, ANY, 0, NO_FD, "disk writes" },
-	{ SYS_fdatasync, ANY, 0, NO_FD, "disk flushes" },
-	{ SYS_futex, ANY, 0, NO_FD, "device locks; the gate of the threads" },
-	{ SYS_getrandom, ANY, 0, NO_FD, "virtio-rng" },
-	{ SYS_madvise, 2, MADV_DONTNEED, NO_FD, "virtio-balloon: what the guest reports as free" },
-	{ SYS_fallocate, ANY, 0, NO_FD, "disk discard and write-zeroes" },
-	{ SYS_writev, ANY, 0, NO_FD, "hvc0 to the log; frames from the guest" },
-	{ SYS_recvfrom, 0, 0, NETWORK_FD, "frames to the guest" },
-	{ SYS_clock_gettime, ANY, 0, NO_FD, "event times and the CMOS clock, where the vDSO has no clock" },
-	{ SYS_sendto, 0, 0, EVENT_FD, "milestones and errors to the supervisor" },
-	{ SYS_close, 0, 0, SYNC_FD, "the pipe that tells the launcher that all is set up" },
-	{ SYS_recvfrom, 0, 0, CONTROL_FD, "being asked to be saved" },
-	{ SYS_tgkill, 2, VCPU_SIGNAL, NO_FD, "to be saved, vCPUs come out of the guest" },
-	{ SYS_rt_sigreturn, ANY, 0, NO_FD, "as above" },
-	{ SYS_exit_group, ANY, 0, NO_FD, "the end" },
-#ifdef __SANITIZE_ADDRESS__
-	{ SYS_sigaltstack, ANY, 0, NO_FD, "the sanitizer, before a function that does not return" },
-#endif
-};
-
-/*
- * With host directories also these. Paths are of the share tree, which is all there is, or numbers in /proc/self/fd.
- */
-static const struct allowed allowed_for_shares[] = {
-	{ SYS_openat, ANY, 0, NO_FD, "lookup, open, create, opendir" },
-	{ SYS_close, ANY, 0, NO_FD, "forget and release" },
-	{ SYS_newfstatat, ANY, 0, NO_FD, "getattr" },
-	{ SYS_statx, ANY, 0, NO_FD, "lookup: which mount a file is on" },
-	{ SYS_pwritev2, ANY, 0, NO_FD, "write, at the end too" },
-	{ SYS_getdents64, ANY, 0, NO_FD, "readdir" },
-	{ SYS_lseek, ANY, 0, NO_FD, "readdir; where data and holes are" },
-	{ SYS_readlinkat, ANY, 0, NO_FD, "readlink" },
-	{ SYS_mknodat, ANY, 0, NO_FD, "mknod" },
-	{ SYS_mkdirat, ANY, 0, NO_FD, "mkdir" },
-	{ SYS_symlinkat, ANY, 0, NO_FD, "symlink" },
-	{ SYS_linkat, ANY, 0, NO_FD, "link" },
-	{ SYS_unlinkat, ANY, 0, NO_FD, "unlink, rmdir" },
-	{ SYS_renameat2, ANY, 0, NO_FD, "rename" },
-	{ SYS_renameat, ANY, 0, NO_FD, "rename: what the C library makes of it without flags" },
-	{ SYS_fchmodat, ANY, 0, NO_FD, "setattr: mode" },
-	{ SYS_fchownat, ANY, 0, NO_FD, "setattr: owner" },
-	{ SYS_utimensat, ANY, 0, NO_FD, "setattr: times" },
-	{ SYS_ftruncate, ANY, 0, NO_FD, "setattr: size" },
-	{ SYS_fsync, ANY, 0, NO_FD, "fsync" },
-	{ SYS_copy_file_range, ANY, 0, NO_FD, "copy_file_range" },
-	{ SYS_getxattr, ANY, 0, NO_FD, "getxattr" },
-	{ SYS_setxattr, ANY, 0, NO_FD, "setxattr" },
-	{ SYS_listxattr, ANY, 0, NO_FD, "listxattr" },
-	{ SYS_removexattr, ANY, 0, NO_FD, "removexattr" },
-	{ SYS_fstatfs, ANY, 0, NO_FD, "statfs" },
-	{ SYS_setfsuid, ANY, 0, NO_FD, "the owner of what is made" },
-	{ SYS_setfsgid, ANY, 0, NO_FD, "its group" },
-	{ SYS_getuid, ANY, 0, NO_FD, "libfuse begins a session" },
-	{ SYS_brk, ANY, 0, NO_FD, "the tables of what the guest knows grow" },
-	{ SYS_mmap, 2, PROT_READ | PROT_WRITE, NO_FD, "as above; never to be executed" },
-	{ SYS_mremap, ANY, 0, NO_FD, "as above" },
-	{ SYS_munmap, ANY, 0, NO_FD, "as above" },
-};
-
-enum {
-	STATE_IOCTLS = 16,      /* at most so many: arch_state_ioctls */
-	FILTER_MAX = 4 + 5 * (ARRAY_LEN(allowed) + ARRAY_LEN(allowed_for_shares) + STATE_IOCTLS) + 1,
-};
-
-/* One row: what does not match goes on to the next, with the call's number loaded again. */
-static size_t filter_row(struct sock_filter *filter, size_t n, const struct allowed *a, const struct jail_fds *fds)
-{
-	const uint32_t numbers[] = { [AGENT_FD] = (uint32_t)fds->agent_fd, [EVENT_FD] = (uint32_t)fds->event_fd,
-		[SYNC_FD] = (uint32_t)fds->sync_fd, [CONTROL_FD] = (uint32_t)fds->control_fd,
-		[NETWORK_FD] = (uint32_t)fds->network_fd };
-	uint32_t value = a->fd == NO_FD ? a->value : numbers[a->fd];
-	uint32_t at = (uint32_t)(offsetof(struct seccomp_data, args) + 8 * (size_t)(a->argument & 7));
-	bool any = a->argument == ANY;
-
-	filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a->nr, 0, any ? 1 : 4);
-	if (!any) {
-		filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
-		filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-	}
-	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	if (!any)
-		filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-				offsetof(struct seccomp_data, nr));
-	return n;
-}
-
-static size_t filter_compile(struct sock_filter *filter, const struct jail_fds *fds)
-{
-	static const struct sock_filter head[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	};
-	size_t n = ARRAY_LEN(head);
-
-	memcpy(filter, head, sizeof head);
-	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
-		if (allowed[i].fd != CONTROL_FD || fds->control_fd >= 0)
-			n = filter_row(filter, n, &allowed[i], fds);
-	for (size_t i = 0; i < ARRAY_LEN(allowed_for_shares) && fds->shares; i++)
-		n = filter_row(filter, n, &allowed_for_shares[i], fds);
-	for (size_t i = 0; i < STATE_IOCTLS && arch_state_ioctls[i] && fds->control_fd >= 0; i++) /* being saved */
-		n = filter_row(filter, n, &(struct allowed){ SYS_ioctl, 1, (uint32_t)arch_state_ioctls[i], NO_FD,
-				NULL }, fds);
-	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	return n;
-}
-
-int jail_lock(const struct jail_fds *fds, struct error *err)
-{
-	struct sock_filter filter[FILTER_MAX];
-	struct sock_fprog program = { .filter = filter };
-
-	program.len = (unsigned short)filter_compile(filter, fds);
-	/* The threads exist already: the filter must reach them too. A return > 0 names one that it did not reach. */
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
-		return error_sys(err, "jail: filter");
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include "runtime/base/error.h"
 #include "vm-backend/engine.h"
 
-/* The jail around the VMM's process; jail.c tells how it is built. In this order: */
+/* The jail around the VMM's process; jail.c and jail_filter.c tell how it is built. In this order: */
 
 /*
  * Keeps the descriptors in keep (-1 is skipped) and closes all others; 0, 1 and 2 become /dev/null where not kept.
@@ -35,13 +35,17 @@ struct jail_shares {
  */
 int jail_enter(pid_t parent, uint64_t max_file_bytes, struct jail_shares *shares, struct error *err);
 
-/* Takes all system calls but those of a running VMM, from every thread. The descriptors are the only ones so used. */
+/* What the descriptors are that only some calls may use. */
 struct jail_fds {
 	int agent_fd, event_fd, sync_fd;
 	int control_fd;         /* to be saved by; -1: none */
 	int network_fd;         /* -1: no network card */
-	bool shares;            /* host directories are served */
 };
-int jail_lock(const struct jail_fds *fds, struct error *err);
+
+/* Who makes which system calls: the table in jail_filter.c. */
+enum jail_thread { JAIL_MAIN, JAIL_VCPU, JAIL_DISK, JAIL_NETWORK, JAIL_SHARES };
+
+/* Takes from the calling thread, and no other, all system calls but those that its kind makes in a running machine. */
+int jail_lock(const struct jail_fds *fds, enum jail_thread thread, struct error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads with small stacks behind a gate: two futex words, one that counts who has arrived and one that opens once.
+ * Threads with small stacks behind a gate that opens in two steps: to lock themselves in, which is counted, and to
+ * work.
  * Threads do not touch the heap, or each would get an arena of its own.
  */
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,8 +21,16 @@
 enum { STACK_BYTES = 64 << 10 };
 
 /* The process is one machine (engine_kvm.c), so these exist once. */
-static uint32_t started, arrived, gate;
+static uint32_t started, locked, gate;
 static int process;
+static struct {
+	int (*lock)(int kind, const void *arg, struct error *err);
+	const void *arg;
+	uint32_t failed;        /* atomic: error is taken */
+	struct error error;
+} locking;
+
+enum { GATE_SHUT, GATE_LOCK, GATE_WORK };
 
 void thread_wait_while(const uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
@@ -36,27 +47,41 @@ void thread_wake(uint32_t *word)
 	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); /* cannot fail */
 }
 
+static void lock_self(const struct thread *thread)
+{
+	struct error error = { 0 };
+
+	if (locking.lock(thread->kind, locking.arg, &error) < 0 &&
+			!__atomic_exchange_n(&locking.failed, 1, __ATOMIC_ACQ_REL))
+		locking.error = error;
+	__atomic_fetch_add(&locked, 1, __ATOMIC_RELEASE);
+	thread_wake(&locked);
+}
+
 static void *thread_main(void *arg)
 {
 	static const uint32_t never;
 	struct thread *thread = arg;
 
 	thread->id = (int)syscall(SYS_gettid);
-	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
-	thread_wake(&arrived);
-	thread_wait_while(&gate, 0, 0);
+	(void)prctl(PR_SET_NAME, thread->name, 0, 0, 0); /* only a name */
+	thread_wait_while(&gate, GATE_SHUT, 0);
+	lock_self(thread);
+	thread_wait_while(&gate, GATE_LOCK, 0);
 	thread->work(thread->arg);
 	thread_wait_while(&never, 0, 0);
 	return NULL;
 }
 
-int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, struct error *err)
+int thread_start(struct thread *thread, int kind, const char *name, void (*work)(void *arg), void *arg,
+		struct error *err)
 {
 	pthread_attr_t attr;
 	pthread_t id;
 	int r;
 
-	*thread = (struct thread){ work, arg, 0 };
+	*thread = (struct thread){ .work = work, .arg = arg, .kind = kind };
+	(void)snprintf(thread->name, sizeof thread->name, "%s", name); /* cut is fine */
 	pthread_attr_init(&attr);
 	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
 	if (r == 0)
@@ -69,18 +94,29 @@ int thread_start(struct thread *thread, void (*work)(void *arg), void *arg, stru
 	return 0;
 }
 
-void threads_settle(void)
+static void open_gate(uint32_t to)
+{
+	__atomic_store_n(&gate, to, __ATOMIC_RELEASE);
+	thread_wake(&gate);
+}
+
+int threads_lock(int (*lock)(int kind, const void *arg, struct error *err), const void *arg, struct error *err)
 {
 	uint32_t now;
 
-	while ((now = __atomic_load_n(&arrived, __ATOMIC_ACQUIRE)) < started)
-		thread_wait_while(&arrived, now, 0);
+	locking.lock = lock;
+	locking.arg = arg;
+	open_gate(GATE_LOCK);
+	while ((now = __atomic_load_n(&locked, __ATOMIC_ACQUIRE)) < started)
+		thread_wait_while(&locked, now, 0);
+	if (!locking.failed)
+		return 0;
+	return error_set(err, locking.error.code, "%s", locking.error.message);
 }
 
 void threads_release(void)
 {
-	__atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
-	thread_wake(&gate);
+	open_gate(GATE_WORK);
 }
 
 /* The process's id does not change, and asking for it is one more system call for the jail. */

@@ -12,6 +12,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/model/backend.h"
+#include "vm-backend/jail.h"
 #include "vm-backend/machine.h"
 #include "vm-backend/vcpu.h"
 
@@ -162,8 +163,12 @@ static void vcpu_thread(void *arg)
 int vcpus_start(struct machine *machine, struct error *err)
 {
 	for (unsigned i = 0; i < machine->config->vcpus; i++) {
-		int r = thread_start(&machine->vcpus[i].thread, vcpu_thread, &machine->vcpus[i], err);
+		struct vcpu *vcpu = &machine->vcpus[i];
+		char name[16];
+		int r;
 
+		(void)snprintf(name, sizeof name, "vcpu %u", i); /* fits */
+		r = thread_start(&vcpu->thread, JAIL_VCPU, name, vcpu_thread, vcpu, err);
 		if (r < 0)
 			return r;
 	}

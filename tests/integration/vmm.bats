@@ -53,6 +53,14 @@ field() {
 	[ -z "$(field Groups | tr -d ' \n')" ]
 }
 
+@test "the jail: a thread for each kind of work, each with one list of system calls, its own" {
+	local names
+	names=$(cat /proc/"$VMM"/task/*/comm | sed "s/^vmm:$LOOK\$/main/" | cut -c 1-15 | sort | tr '\n' ',')
+	[ "$names" = "main,vcpu 0,vcpu 1,vda," ] || { echo "threads: $names"; return 1; }
+	# two would be another's on top: filters only add up
+	[ "$(field Seccomp_filters | sort -u)" = 1 ] || { field Seccomp_filters; return 1; }
+}
+
 @test "the jail: an empty root, no environment, no arguments of others, namespaces of its own" {
 	local ns
 	[ -z "$(ls -A "/proc/$VMM/root/")" ]
