@@ -412,11 +412,20 @@ static void fill_scratch(const char *store, struct plan *plan)
 		root->scratch = scratch_path(store, root->upper_bytes, root->upper_inodes);
 }
 
-/* The policy's part, and the namespaces that follow from it. */
-static int fill_policy(const struct launch_options *o, const struct image *image, const char *run_dir,
-		struct plan *plan, struct error *err)
+/*
+ * Where compiled filters are kept: in the store, which outlives a boot of the host (compiling one is most of what a
+ * first launch does before the machine is made), or with the instances, if the store is not ours to write.
+ */
+static char *filter_cache(const char *store, const char *run_dir)
 {
-	_cleanup_free_ char *cache = xasprintf("%s/.seccomp", run_dir);
+	return access(store, W_OK) == 0 ? xasprintf("%s/filters", store) : xasprintf("%s/.seccomp", run_dir);
+}
+
+/* The policy's part, and the namespaces that follow from it. */
+static int fill_policy(const struct launch_options *o, const struct image *image, const char *store,
+		const char *run_dir, struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *cache = filter_cache(store, run_dir);
 	struct policy policy = { 0 };
 	int r = policy_load(plan->policy, &policy, err);
 
@@ -462,7 +471,7 @@ int prepare_plan(const struct launch_options *o, struct plan *ret, struct error 
 	if (r == 0)
 		r = fill_volumes(o, ret, err);
 	if (r == 0)
-		r = fill_policy(o, &image, run_dir, ret, err);
+		r = fill_policy(o, &image, store, run_dir, ret, err);
 	limits_to_rlimits(ret);
 	fill_scratch(store, ret);
 	if (r == 0 && !o->image) /* what the policy says of the root decides how the host is shown */
