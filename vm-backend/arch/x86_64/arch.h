@@ -40,8 +40,10 @@ void arch_command_line(const struct machine *machine, bool no_acpi, bool quiet, 
 /*
  * A serial console without a driver: it is not looked for, has no interrupt and no terminal (/dev/console leads
  * nowhere), and is silent but for a panic and errors. Finding and setting up the driver's costs a boot many exits.
+ * "quiet" stands first: the console repeats at once what was logged before it, as loud as is said by then, and each
+ * character is two exits.
  */
-#define ARCH_QUIET_CONSOLE " 8250.nr_uarts=0 earlyprintk=serial,ttyS0,115200,keep console=ttynull"
+#define ARCH_QUIET_CONSOLE " quiet 8250.nr_uarts=0 earlyprintk=serial,ttyS0,115200,keep console=ttynull"
 
 /*
  * Loads kernel, initramfs, command line and tables into RAM and sets machine->entry.
