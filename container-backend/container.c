@@ -401,6 +401,8 @@ static void container_account(const struct instance *in, struct report *report)
 		report->peak_memory_bytes = stats.peak_memory_bytes;
 	report->oom_kills += stats.oom_kills;
 	report->pids_denied += stats.pids_denied;
+	report->cpu_throttled += stats.cpu_throttled;
+	report->cpu_throttled_us += stats.cpu_throttled_us;
 }
 
 /* pasta, whose namespace is empty now. It would end with its launcher in any case. */

@@ -409,6 +409,8 @@ static int on_exit_frame(struct agent_host *h, struct agent_session *s, const st
 	event.peak_memory_bytes = told.peak_memory_bytes;
 	event.oom_kills = told.oom_kills;
 	event.pids_denied = told.pids_denied;
+	event.cpu_throttled = told.cpu_throttled;
+	event.cpu_throttled_us = told.cpu_throttled_us;
 	event.read_bytes = told.read_bytes;
 	event.write_bytes = told.write_bytes;
 	event.switches = told.switches;

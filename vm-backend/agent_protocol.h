@@ -61,7 +61,7 @@ enum {
 	AGENT_MAX_TEXT = 1000,
 	AGENT_SESSIONS = 64,
 	AGENT_MAX_REPLY = 512 * 1024,
-	AGENT_VERSION = 6,
+	AGENT_VERSION = 7,
 	AGENT_ENTROPY = 64,
 	AGENT_MAX_HOSTNAME = 64,
 };
@@ -145,6 +145,7 @@ struct agent_exit {
 	uint32_t pad;
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* 0: not known */
 	uint64_t read_bytes, write_bytes, switches, preemptions, max_rss_bytes; /* likewise */
+	uint64_t cpu_throttled, cpu_throttled_us; /* likewise */
 };
 
 struct agent_request {       /* then the question's text */
@@ -161,7 +162,7 @@ struct agent_reply {         /* then a piece of the text; of an error's line, if
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory");
 _Static_assert(sizeof(struct agent_header) == 8 && sizeof(struct agent_hello) == 16 &&
-		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 88 &&
+		sizeof(struct agent_start) == 16 && sizeof(struct agent_exit) == 104 &&
 		sizeof(struct agent_request) == 8 && sizeof(struct agent_renew) == 80 &&
 		sizeof(struct agent_renewed) == 24 && sizeof(struct agent_quiesced) == 8 &&
 		sizeof(struct agent_reply) == 16, "no hidden padding");

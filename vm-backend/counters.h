@@ -15,7 +15,7 @@
 enum { COUNTED_EXITS = 40, COUNTED_DEVICES = 16, COUNTED_QUEUES = 8, COUNTED_VCPUS = 64, COUNTED_NAME = 16 };
 
 struct queue_counters { /* as in struct machine_queue */
-	uint64_t notifications, requests, descriptors, read_bytes, written_bytes, interrupts;
+	uint64_t notifications, requests, descriptors, read_bytes, written_bytes, interrupts, throttled, throttled_us;
 };
 
 struct vcpu_counters {

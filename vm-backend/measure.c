@@ -104,7 +104,8 @@ static void add_queues(struct machine_stats *ret, const struct device_counters *
 		if (!q->notifications && !q->requests)
 			continue; /* most are never used */
 		ret->queues[ret->n_queues++] = (struct machine_queue){ plain_name(c), i, q->notifications, q->requests,
-			q->descriptors, q->read_bytes, q->written_bytes, q->interrupts };
+			q->descriptors, q->read_bytes, q->written_bytes, q->interrupts, q->throttled,
+			q->throttled_us };
 	}
 }
 

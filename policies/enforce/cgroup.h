@@ -126,6 +126,7 @@ struct cgroup_cpu {
 };
 struct cgroup_stats {
 	uint64_t peak_memory_bytes, oom_kills, pids_denied; /* 0: not known */
+	uint64_t cpu_throttled, cpu_throttled_us; /* periods in which the quota was used up; how long it held back */
 	struct cgroup_cpu cpu;
 };
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret);

@@ -67,10 +67,20 @@ struct cgroup_cpu cgroup_cpu_without(struct cgroup_cpu all, struct cgroup_cpu pa
 		all.system_us > part.system_us ? all.system_us - part.system_us : 0 };
 }
 
+static uint64_t throttled_us(const struct cgroup_host *host, const char *cpu_stat)
+{
+	return host->layout == CGROUP_V2 ? cgroup_find_u64(cpu_stat, "throttled_usec")
+		: cgroup_find_u64(cpu_stat, "throttled_time") / 1000;
+}
+
 void cgroup_stats(const struct cgroup_host *host, const char *path, struct cgroup_stats *ret)
 {
+	_cleanup_free_ char *cpu_stat = text_of(host, path, CGROUP_CPU, "cpu.stat");
+
 	*ret = (struct cgroup_stats){ 0 };
 	cgroup_cpu(host, path, &ret->cpu);
+	ret->cpu_throttled = cpu_stat ? cgroup_find_u64(cpu_stat, "nr_throttled") : 0;
+	ret->cpu_throttled_us = cpu_stat ? throttled_us(host, cpu_stat) : 0;
 	ret->pids_denied = line_of(host, path, CGROUP_PIDS, "pids.events", "max");
 	if (host->layout == CGROUP_V2) {
 		ret->peak_memory_bytes = number_of(host, path, CGROUP_MEMORY, "memory.peak");
@@ -89,8 +99,7 @@ static void measure_cpu(const struct cgroup_host *host, const char *path, struct
 	if (text) {
 		s->throttle_periods = cgroup_find_u64(text, "nr_periods");
 		s->throttled_periods = cgroup_find_u64(text, "nr_throttled");
-		s->throttled_us =
-			v2 ? cgroup_find_u64(text, "throttled_usec") : cgroup_find_u64(text, "throttled_time") / 1000;
+		s->throttled_us = throttled_us(host, text);
 	}
 	if (!v2) {
 		read_cpuacct(host, path, &s->cpu_user_us, &s->cpu_system_us);

@@ -35,11 +35,14 @@ void summary_print(const struct report *r, FILE *to)
 	(void)fprintf(to, "bivalve: %s%s%s%s, policy %s", r->backend, r->engine ? " (" : "", r->engine ? r->engine : "",
 		r->engine ? ")" : "", r->policy);
 	if (r->changes_known)
-		(void)fprintf(to, "; %zu changes", r->n_changes);
+		(void)fprintf(to, "; %zu change%s", r->n_changes, r->n_changes == 1 ? "" : "s");
 	if (r->audited)
-		(void)fprintf(to, "; %zu kinds of denials", r->n_denied);
+		(void)fprintf(to, "; %zu kind%s of denials", r->n_denied, r->n_denied == 1 ? "" : "s");
 	if (r->pids_denied)
-		(void)fprintf(to, "; %" PRIu64 " forks refused", r->pids_denied);
+		(void)fprintf(to, "; %" PRIu64 " fork%s refused", r->pids_denied,
+			r->pids_denied == 1 ? "" : "s");
+	if (r->cpu_throttled)
+		(void)fprintf(to, "; held back by the CPU quota for %.3f s", (double)r->cpu_throttled_us / 1e6);
 	strv_foreach(name, r->not_bound)
 		(void)fprintf(to, "; NOT BOUND: %s", name);
 	(void)fputc('\n', to);

@@ -95,6 +95,8 @@ static void on_exit_event(struct watch *w, const struct backend_event *e)
 	r->preemptions = e->preemptions;
 	r->oom_kills += e->oom_kills;
 	r->pids_denied += e->pids_denied;
+	r->cpu_throttled += e->cpu_throttled;
+	r->cpu_throttled_us += e->cpu_throttled_us;
 	report_mark(r, "exit", e->at_ns);
 }
 

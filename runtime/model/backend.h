@@ -33,6 +33,7 @@ struct backend_event {
 	uint64_t cpu_user_us, cpu_system_us, peak_memory_bytes, oom_kills, pids_denied; /* EXIT; 0: not known here */
 	uint64_t read_bytes, write_bytes, switches, preemptions; /* likewise; from and to devices */
 	uint64_t max_rss_bytes;    /* likewise; of the largest process that was waited for */
+	uint64_t cpu_throttled, cpu_throttled_us; /* likewise; by a quota of CPU time */
 	char text[1024];           /* MILESTONE: name. ERROR: one line. NUL-terminated */
 };
 

@@ -29,6 +29,8 @@ static const struct field queue_fields[] = {
 	ROW(machine_queue, read_bytes, FIELD_UINT),
 	ROW(machine_queue, written_bytes, FIELD_UINT),
 	ROW(machine_queue, interrupts, FIELD_UINT),
+	ROW(machine_queue, throttled, FIELD_UINT),
+	ROW(machine_queue, throttled_us, FIELD_UINT),
 	{ 0 },
 };
 static const struct record_type queue_type = { "queue", sizeof(struct machine_queue), queue_fields };

@@ -27,6 +27,7 @@ struct machine_queue {
 	uint64_t descriptors;   /* pieces of guest memory in them */
 	uint64_t read_bytes, written_bytes; /* by the device */
 	uint64_t interrupts;
+	uint64_t throttled, throttled_us; /* requests that waited for a rate of plan.resources, and for how long */
 };
 
 struct machine_disk {           /* where an engine counts by disk, not by queue */

@@ -67,6 +67,8 @@ static const struct field report_fields[] = {
 	{ ROW(report, max_rss_bytes, FIELD_UINT) },
 	{ ROW(report, oom_kills, FIELD_UINT) },
 	{ ROW(report, pids_denied, FIELD_UINT) },
+	{ ROW(report, cpu_throttled, FIELD_UINT) },
+	{ ROW(report, cpu_throttled_us, FIELD_UINT) },
 	{ ROW(report, read_bytes, FIELD_UINT) },
 	{ ROW(report, write_bytes, FIELD_UINT) },
 	{ ROW(report, switches, FIELD_UINT) },

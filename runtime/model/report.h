@@ -54,6 +54,8 @@ struct report {
 	uint64_t max_rss_bytes;                    /* of the largest process that was waited for */
 	uint64_t oom_kills;        /* processes that the memory limit killed */
 	uint64_t pids_denied;      /* forks that the pids limit refused */
+	/* periods in which its quota of CPU time was used up, and for how long its processes were held back then */
+	uint64_t cpu_throttled, cpu_throttled_us;
 	uint64_t read_bytes, write_bytes;          /* from and to devices */
 	uint64_t switches, preemptions;            /* context switches, voluntary and not */
 	/* what took the writes if a disk was asked for: "disk" or "tmpfs", and why that */

@@ -162,6 +162,7 @@ static void test_block(const char *path)
 	uint8_t *data = vm_memory_at(&memory, DATA_GPA + 4096, 8192), sector[512];
 	struct virtio_blk_discard_write_zeroes *range =
 		(struct virtio_blk_discard_write_zeroes *)data;
+	struct queue_counters counters = { 0 };
 	struct error err;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
@@ -218,6 +219,7 @@ static void test_block(const char *path)
 		"no discard over the end");
 	ok(!guest_broken(&block.device), "all these are mere errors");
 	ok(virtio_block_wait_ms(&block) == -1, "without a rate its thread waits for events alone");
+	block.device.queues[0].counters = &counters;
 	virtio_block_limit(&block, (const uint64_t[VM_RATES]){ [VM_READ_BYTES] = 1 });
 	ok(request(&block, VIRTIO_BLK_T_IN, 0, 512, true) == VIRTIO_BLK_S_OK, "with one, a request is taken");
 	ok(request(&block, VIRTIO_BLK_T_IN, 0, 512, true) == 0xee, "the next is not, until the first is paid for");
@@ -226,6 +228,10 @@ static void test_block(const char *path)
 	guest_kick(&block.device, 0);
 	ok(*(uint8_t *)vm_memory_at(&memory, DATA_GPA + 100, 1) == VIRTIO_BLK_S_OK,
 		"and then it is answered");
+	ok(counters.requests == 2 && counters.throttled == 1, "one of two is counted as held back: %ju of %ju",
+			(uintmax_t)counters.throttled, (uintmax_t)counters.requests);
+	ok(request(&block, VIRTIO_BLK_T_IN, 0, 512, true) == VIRTIO_BLK_S_OK && counters.throttled == 1,
+		"and none without a rate");
 	guest_desc(&queues[0], 0, DATA_GPA, 8, VRING_DESC_F_WRITE, 0);
 	guest_offer(&queues[0], 0);
 	guest_kick(&block.device, 0);

@@ -331,6 +331,8 @@ static int send_exit(struct guest_session *s, struct agent_channel *c, const str
 			: (uint64_t)s->usage.ru_maxrss * 1024;
 	told.oom_kills = stats.oom_kills;
 	told.pids_denied = stats.pids_denied;
+	told.cpu_throttled = stats.cpu_throttled;
+	told.cpu_throttled_us = stats.cpu_throttled_us;
 	/* Its PID 1 may have been ended too: then what that had waited for. */
 	told.read_bytes = s->told ? s->end.read_bytes : (uint64_t)s->usage.ru_inblock * 512;
 	told.write_bytes = s->told ? s->end.write_bytes : (uint64_t)s->usage.ru_oublock * 512;

@@ -149,7 +149,20 @@ static bool block_hold(struct virtio_device *device)
 		if (rate_wait_ns(&block->rates[i], now) > wait)
 			wait = rate_wait_ns(&block->rates[i], now);
 	block->held_until_ns = wait ? now + wait : 0;
+	block->late_since_ns = wait ? 0 : block->held_since_ns;
+	block->held_since_ns = !wait ? 0 : block->held_since_ns ? block->held_since_ns : now;
 	return wait > 0;
+}
+
+/* Of the requests that came while nothing was taken, the first. The others wait behind it, as they always do. */
+static void block_count_late(struct virtio_block *block)
+{
+	struct queue_counters *counters = block->device.queues[0].counters;
+
+	if (counters && block->late_since_ns) {
+		counter_add(&counters->throttled, 1);
+		counter_add(&counters->throttled_us, (clock_now_ns() - block->late_since_ns) / 1000);
+	}
 }
 
 void virtio_block_limit(struct virtio_block *block, const uint64_t rates[VM_RATES])
@@ -187,6 +200,7 @@ static int64_t block_handle(struct virtio_device *device, struct virtq_chain *ch
 
 	if (iov_read(chain->iov, chain->n_out, 0, &header, sizeof header) != sizeof header || chain->in_bytes == 0)
 		return -EPROTO; /* there is not even a place for an answer */
+	block_count_late(block_of(device));
 	block_charge(block_of(device), header.type == VIRTIO_BLK_T_IN, header.type == VIRTIO_BLK_T_IN ?
 			chain->in_bytes : header.type == VIRTIO_BLK_T_OUT ? chain->out_bytes : 0);
 	status = (uint8_t)block_request(block_of(device), chain, &header);

@@ -18,6 +18,8 @@ struct virtio_block {
 	char serial[VIRTIO_BLK_ID_BYTES];
 	struct rate rates[VM_RATES]; /* of the thread that serves it */
 	uint64_t held_until_ns; /* no request is taken before; 0: none waits */
+	uint64_t held_since_ns; /* since when; 0: a request was taken or looked for since */
+	uint64_t late_since_ns; /* the same for the request that is taken next; 0: nothing was in its way */
 };
 
 /*
