@@ -131,3 +131,12 @@ boottime 2000000 0"
 	[ "$(oci exec -p "$BATS_TEST_TMPDIR/p.json" "f-$N")" = "Cpus_allowed_list:	0" ]
 	oci delete --force "f-$N"
 }
+
+@test "capabilities: what ambient ones leave to another user than root, with and without no_new_privs" {
+	local sets='.process.user = { uid: 1000, gid: 1000 } | .process.capabilities = { bounding: ["CAP_CHOWN", "CAP_KILL",
+		"CAP_NET_RAW"], permitted: ["CAP_CHOWN", "CAP_KILL"], effective: ["CAP_CHOWN"], inheritable: ["CAP_KILL"],
+		ambient: ["CAP_KILL"] }'
+	local show='echo $(sed -n "s/^Cap...:[[:space:]]*0*\([0-9a-f]\)/\1/p" /proc/self/status)'
+	gives "$sets | .process.noNewPrivileges = false" "$show" "20 20 20 2021 20"
+	is_vm || gives "$sets | .process.noNewPrivileges = true" "$show" "20 20 20 2021 20"
+}

@@ -149,10 +149,13 @@ load lib/common
 }
 
 @test "the default policy: few capabilities, masked paths, no mounts, a seccomp filter" {
-	run launch busybox sh -c 'grep -E "CapEff|Seccomp:|NoNewPrivs" /proc/self/status; wc -c < /proc/kcore;
+	run launch busybox sh -c 'grep -E "Cap|Seccomp:|NoNewPrivs" /proc/self/status; wc -c < /proc/kcore;
 		mount -t tmpfs none /mnt 2>&1; echo 1 > /proc/sys/kernel/panic; ls /sys/firmware | wc -l;
 		cat /proc/self/uid_map; ls /proc | grep -c "^[0-9]"; cat /proc/1/comm'
-	[[ "$output" == *"CapEff:	00000000800405fb"* ]]
+	for name in Prm Eff Bnd; do
+		[[ "$output" == *"Cap$name:	00000000800405fb"* ]]
+	done
+	[[ "$output" == *"CapInh:	0000000000000000"*"CapAmb:	0000000000000000"* ]]
 	[[ "$output" == *"Seccomp:	2"* ]]
 	[[ "$output" == *"ermission denied"* || "$output" == *"not permitted"* ]]
 	[[ "$output" == *"Read-only file system"* || "$output" == *"nonexistent"* || "$output" == *"can't create"* ]]

@@ -37,12 +37,14 @@ as_user() {
 }
 
 @test "a container without root: root inside, nobody outside" {
-	run as_user launch busybox sh -c 'id -u; touch /new && echo written; cat /proc/self/uid_map'
+	run as_user launch busybox sh -c 'id -u; touch /new && echo written; cat /proc/self/uid_map; grep ^Cap /proc/self/status'
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = 0 ]
 	[ "${lines[1]}" = written ]
 	[[ "${lines[2]}" == *1000*1 ]]
+	[ "$(cut -f2 <<< "${output#*CapInh}" | tr '\n' ' ')" = \
+		"0000000000000000 00000000800405fb 00000000800405fb 00000000800405fb 0000000000000000 " ]
 }
 
 @test "without root the bound on processes still binds" {
@@ -75,11 +77,13 @@ engine_is() {
 @test "a microVM without root, memory limit and all" {
 	need_vm
 	run as_user launch --vm --engine "${BIVALVE_TEST_ENGINE:-auto}" --report "$USER_HOME/home/r.json" -m 64m busybox \
-		sh -c 'id -u; grep -c . /proc/self/cgroup'
+		sh -c 'id -u; grep -c . /proc/self/cgroup; grep ^Cap /proc/self/status'
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = 0 ]
 	engine_is "$(jq -r .engine "$USER_HOME/home/r.json")"
+	[ "$(cut -f2 <<< "${output#*CapInh}" | tr '\n' ' ')" = \
+		"0000000000000000 00000000800405fb 00000000800405fb 00000000800405fb 0000000000000000 " ]
 }
 
 @test "the verbs on a microVM of a bundle, without root" {

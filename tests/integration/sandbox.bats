@@ -39,6 +39,7 @@ sandbox() {
 		cat '$SANDBOX/other/canary' '$HOME/.ssh/id' /etc/shadow /etc/ssh/sshd_config
 		touch /usr/mine /etc/mine /mine
 		ls -A /tmp /home /var '$HOME' 2>&1 | tr '\n' ' '
+		echo; grep ^Cap /proc/self/status | sort -k 2 -u
 		test -x /usr/bin/env && id -u && test -s /etc/passwd && echo fine"
 	echo "$output"; echo "$stderr"
 	[ "$status" -eq 0 ]
@@ -46,6 +47,7 @@ sandbox() {
 	[ "${lines[1]}" = before ]
 	[ "${lines[2]}" = after ]
 	[[ "$output" == *fine ]]
+	[ "$(grep '^Cap' <<< "$output")" = "CapInh:	0000000000000000" ] # the first of five that are alike
 	[[ "$output" != *secret* && "$output" != *key* && "$output" != *root:* ]]
 	[ "$(grep -c "Read-only file system" <<< "$stderr")" -eq 3 ]
 	[ "$(cat file)" = before ]

@@ -53,8 +53,8 @@ struct probe {
 };
 
 /* The tables, one a file, each ended by a row without a name. Order within a table counts: what floods comes last. */
-extern const struct probe file_probes[], kernel_file_probes[], process_probes[], call_probes[], network_probes[],
-	flood_probes[];
+extern const struct probe file_probes[], kernel_file_probes[], process_probes[], call_probes[], wall_probes[],
+	network_probes[], flood_probes[];
 
 struct result not_run(const char *why);
 struct result blocked(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -29,7 +29,8 @@
 enum { LIMIT_S = 100 }; /* in an emulated machine under load, filling memory has taken more than 20 s */
 
 static const struct probe *const tables[] = {
-	file_probes, kernel_file_probes, process_probes, call_probes, network_probes, flood_probes,
+	file_probes, kernel_file_probes, process_probes, call_probes, wall_probes, network_probes,
+	flood_probes,
 };
 static const char *const outcomes[] = {
 	[OUTCOME_NOT_RUN] = "not-run", [OUTCOME_BLOCKED] = "blocked", [OUTCOME_ALLOWED] = "allowed",
