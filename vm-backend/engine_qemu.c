@@ -74,11 +74,21 @@ char *qemu_find_program(void)
 	return NULL;
 }
 
+/* Asked once in a process, since it takes milliseconds, and three parts of a start want to know. */
+bool qemu_accelerated(void)
+{
+	static int answer = -1;
+	char reason[160];
+
+	if (answer < 0)
+		answer = engine_kvm.probe(reason, sizeof reason) == 1;
+	return answer;
+}
+
 static int qemu_probe(char *reason, size_t size)
 {
 	_cleanup_free_ char *program = qemu_find_program();
-	char kvm[160] = "";
-	bool accelerated = engine_kvm.probe(kvm, sizeof kvm) == 1;
+	bool accelerated = qemu_accelerated();
 
 	if (!program)
 		(void)snprintf(reason, size, "no " PROGRAM " in PATH"); /* here and below: a cut reason is still one */
@@ -258,11 +268,16 @@ static char *command_line(const struct vm_config *config, bool accelerated, bool
 
 char *qemu_kernel_words(const struct vm_config *config, bool *ret_accelerated, bool *ret_acpi)
 {
-	char reason[160];
-
-	*ret_accelerated = engine_kvm.probe(reason, sizeof reason) == 1;
+	*ret_accelerated = qemu_accelerated();
 	*ret_acpi = !kernel_file_no_acpi(config->kernel_path);
 	return command_line(config, *ret_accelerated, *ret_acpi);
+}
+
+static void add_kernel(char ***argv, const struct vm_config *config, bool accelerated, bool acpi)
+{
+	add(argv, "-kernel", xstrdup(config->kernel_path));
+	add(argv, "-initrd", xstrdup(config->initramfs_path));
+	add(argv, "-append", command_line(config, accelerated, acpi));
 }
 
 static char **make_argv(const struct vm_config *config, bool accelerated)
@@ -285,9 +300,8 @@ static char **make_argv(const struct vm_config *config, bool accelerated)
 	add(&argv, "-cpu", xstrdup(accelerated ? "host" : "max"));
 	add(&argv, "-smp", xasprintf("%u", config->vcpus));
 	add(&argv, "-m", xasprintf("%lluM", (unsigned long long)(config->memory_bytes >> 20)));
-	add(&argv, "-kernel", xstrdup(config->kernel_path));
-	add(&argv, "-initrd", xstrdup(config->initramfs_path));
-	add(&argv, "-append", command_line(config, accelerated, acpi));
+	if (!config->restore) /* else it is in memory, and QEMU would read it for nothing */
+		add_kernel(&argv, config, accelerated, acpi);
 	add_devices(&argv, config);
 	if (config->control) {
 		add(&argv, "-chardev", xasprintf("socket,id=control,fd=%d", CONTROL_FD));
@@ -355,13 +369,13 @@ static const char *choose_kernel(const struct vm_config *config)
 
 static int check_files(const struct vm_config *config, struct error *err)
 {
-	int r = kernel_file_check(config->kernel_path, NULL, NULL, err);
+	int r = config->restore ? 0 : kernel_file_check(config->kernel_path, NULL, NULL, err);
 
 	if (r < 0)
 		return r;
 	if (config->restore && !config->control)
 		return error_set(err, EINVAL, "a machine that goes on from a saved state needs a control socket");
-	if (access(config->initramfs_path, R_OK) < 0)
+	if (!config->restore && access(config->initramfs_path, R_OK) < 0)
 		return error_sys(err, "cannot open the initramfs %s", config->initramfs_path);
 	for (size_t i = 0; i < config->n_disks; i++)
 		if (access(config->disks[i].path, config->disks[i].read_only || config->disks[i].copied ?
@@ -379,9 +393,9 @@ static int qemu_spawn(const struct vm_config *asked, pid_t *ret_pid, int *ret_pi
 	_cleanup_strv_ char **argv = NULL;
 	pid_t pid, parent = getpid();
 	int status[2], code, pidfd, r;
-	char reason[160];
 
-	own.kernel_path = choose_kernel(asked);
+	if (!asked->restore)
+		own.kernel_path = choose_kernel(asked);
 	r = check_files(config, err);
 	if (r < 0)
 		return r;
@@ -392,7 +406,7 @@ static int qemu_spawn(const struct vm_config *asked, pid_t *ret_pid, int *ret_pi
 		if (r < 0)
 			return r;
 	}
-	argv = make_argv(config, engine_kvm.probe(reason, sizeof reason) == 1);
+	argv = make_argv(config, qemu_accelerated());
 	if (pipe2(status, O_CLOEXEC) < 0)
 		return error_sys(err, "cannot make a pipe");
 	status_read = status[0];

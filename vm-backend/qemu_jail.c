@@ -100,8 +100,8 @@ static int allow_all(int ruleset, const struct ruleset *all, const struct vm_con
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
 		if (allow(ruleset, all, allowed[i].path, allowed[i].access) < 0)
 			return -1;
-	if (allow(ruleset, all, config->kernel_path, READ_FILE) < 0 ||
-			allow(ruleset, all, config->initramfs_path, READ_FILE) < 0)
+	if (!config->restore && (allow(ruleset, all, config->kernel_path, READ_FILE) < 0 ||
+			allow(ruleset, all, config->initramfs_path, READ_FILE) < 0))
 		return -1;
 	/* To go on from it too: QEMU opens what it maps privately for writing. */
 	if (ram_path(config) && allow(ruleset, all, ram_path(config), READ_WRITE) < 0)

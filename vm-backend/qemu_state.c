@@ -34,17 +34,30 @@ static int set_capabilities(struct qmp *q, bool ram_apart, struct error *err)
 	return qmp_execute(q, command, -1, err);
 }
 
+/* Says all at once: QEMU finds it when it is up. */
+static int begin_restoring(struct qmp *q, bool ram_apart, struct error *err)
+{
+	_cleanup_free_ char *capabilities = xasprintf(ignore_shared, ram_apart ? "true" : "false");
+	_cleanup_free_ char *incoming = xasprintf("{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:%d\"}}",
+			QEMU_STATE_FD);
+	const char *const commands[] = { QMP_CAPABILITIES, capabilities, incoming };
+	uint64_t ids[ARRAY_LEN(commands)];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands) && r == 0; i++)
+		r = qmp_send(q, commands[i], -1, &ids[i], err);
+	for (size_t i = 0; i < ARRAY_LEN(commands) && r == 0; i++)
+		r = qmp_answer(q, ids[i], NULL, err);
+	return r;
+}
+
 int qemu_state_restore(const struct vm_config *config, struct error *err)
 {
-	_cleanup_free_ char *command = xasprintf("{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:%d\"}}",
-			QEMU_STATE_FD);
 	struct qmp q;
-	int r = qmp_open(&q, config->control[0], RESTORE_NS, err);
+	int r;
 
-	if (r == 0)
-		r = set_capabilities(&q, config->restore->ram_path != NULL, err);
-	if (r == 0)
-		r = qmp_execute(&q, command, -1, err);
+	qmp_init(&q, config->control[0], RESTORE_NS);
+	r = begin_restoring(&q, config->restore->ram_path != NULL, err);
 	if (r == 0)
 		r = qmp_await_migration(&q, err);
 	if (r == 0) /* it was saved standing still */
@@ -100,8 +113,6 @@ int qemu_state_resume(const struct vm_config *config, struct error *err)
 char *qemu_state_identity(struct error *err)
 {
 	_cleanup_free_ char *program = qemu_find_program(), *cpu = NULL;
-	char reason[160];
-	bool accelerated = engine_kvm.probe(reason, sizeof reason) == 1;
 	struct stat st;
 
 	if (!program || stat(program, &st) < 0) {
@@ -110,5 +121,5 @@ char *qemu_state_identity(struct error *err)
 	}
 	cpu = arch_cpu_identity();
 	return xasprintf("%s %llu.%09ld %llu, %s, %s", program, (unsigned long long)st.st_mtim.tv_sec,
-			st.st_mtim.tv_nsec, (unsigned long long)st.st_size, accelerated ? "kvm" : "tcg", cpu);
+			st.st_mtim.tv_nsec, (unsigned long long)st.st_size, qemu_accelerated() ? "kvm" : "tcg", cpu);
 }

@@ -16,6 +16,8 @@ char *qemu_state_identity(struct error *err);
 
 /* The program's path (owned by the caller), looked up in PATH and where distributions put it; NULL: not there. */
 char *qemu_find_program(void);
+/* Whether KVM runs its machines here, rather than TCG. */
+bool qemu_accelerated(void);
 
 /*
  * The kernel's command line as the engine gives it for config->kernel_path and command_line, owned by the caller; and

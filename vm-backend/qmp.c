@@ -59,19 +59,20 @@ static int next(struct qmp *q, struct json **ret, struct error *err)
 	return r;
 }
 
-/* Sends a command under a number of its own: what is still to come of one that was given up has another. */
-static int send_command(struct qmp *q, const char *command, int fd, uint64_t id, struct error *err)
+/* Under a number of its own: what is still to come of one that was given up has another. */
+int qmp_send(struct qmp *q, const char *command, int fd, uint64_t *ret_id, struct error *err)
 {
+	uint64_t id = q->last_id ? q->last_id + 1 : clock_now_ns() & INT64_MAX;
 	_cleanup_free_ char *line = xasprintf("{\"id\":%llu,%s\n", (unsigned long long)id, command + 1);
 	int r = fd >= 0 ? fd_send(q->fd, line, strlen(line), &fd, 1) : fd_write_full(q->fd, line, strlen(line));
 
+	*ret_id = q->last_id = id;
 	return r < 0 ? error_set(err, -r, "qemu: takes no command: %s", strerror(-r)) : 0;
 }
 
-int qmp_query(struct qmp *q, const char *command, int fd, struct json **ret, struct error *err)
+int qmp_answer(struct qmp *q, uint64_t id, struct json **ret, struct error *err)
 {
-	uint64_t id = clock_now_ns() & INT64_MAX;
-	int r = send_command(q, command, fd, id, err);
+	int r = 0;
 
 	while (r == 0) {
 		_cleanup_json_ struct json *answer = NULL;
@@ -95,17 +96,30 @@ int qmp_query(struct qmp *q, const char *command, int fd, struct json **ret, str
 	return r;
 }
 
+int qmp_query(struct qmp *q, const char *command, int fd, struct json **ret, struct error *err)
+{
+	uint64_t id;
+	int r = qmp_send(q, command, fd, &id, err);
+
+	return r < 0 ? r : qmp_answer(q, id, ret, err);
+}
+
 int qmp_execute(struct qmp *q, const char *command, int fd, struct error *err)
 {
 	return qmp_query(q, command, fd, NULL, err);
+}
+
+void qmp_init(struct qmp *q, int fd, uint64_t timeout_ns)
+{
+	*q = (struct qmp){ .fd = fd, .deadline_ns = clock_now_ns() + timeout_ns };
 }
 
 int qmp_open(struct qmp *q, int fd, uint64_t timeout_ns, struct error *err)
 {
 	int r;
 
-	*q = (struct qmp){ .fd = fd, .deadline_ns = clock_now_ns() + timeout_ns };
-	r = qmp_execute(q, "{\"execute\":\"qmp_capabilities\"}", -1, err); /* the greeting is no answer to it */
+	qmp_init(q, fd, timeout_ns);
+	r = qmp_execute(q, QMP_CAPABILITIES, -1, err); /* the greeting is no answer to it */
 	return r == -EIO ? 0 : r; /* refused: a second time */
 }
 
