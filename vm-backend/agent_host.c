@@ -24,7 +24,8 @@
 #include "vm-backend/agent_plan.h"
 
 enum { MAX_MILESTONES = 32, MAX_MILESTONE_NAME = 40 };
-enum { CLOCK_ROUND_NS = 4000000, MAX_RENEWALS = 6 }; /* a clock that was set within this is right enough */
+/* A clock that is wrong by no more than this is right enough; how far ahead of our own the guest's is set at most. */
+enum { CLOCK_ERROR_NS = 8000000, CLOCK_LEAD_NS = 4000000, MAX_RENEWALS = 6 };
 enum { WATCH_CHANNEL, WATCH_SESSIONS };
 
 int agent_host_init(struct agent_host *h, int fd, const int stdio[3], bool terminal, int event_fd, struct error *err)
@@ -223,6 +224,10 @@ static int on_hello(struct agent_host *h, const struct agent_frame *frame, struc
 	return 0;
 }
 
+/*
+ * The guest sets its clock at some moment of the way there and back. Told a time that is ahead of ours by a lead, it is
+ * wrong by the lead at most if it did so at once, and by the rest of the way if it did so at the end.
+ */
 static int send_renew(struct agent_host *h, const char *hostname, bool only_clock, struct error *err)
 {
 	struct agent_renew renew = { .version = AGENT_VERSION, .only_clock = only_clock };
@@ -234,7 +239,8 @@ static int send_renew(struct agent_host *h, const char *hostname, bool only_cloc
 	h->renewing = true;
 	h->renewals++;
 	h->renew_sent_ns = clock_now_ns();
-	renew.wall_ns = clock_wall_ns();
+	h->clock_lead_ns = h->clock_error_ns / 8 < CLOCK_LEAD_NS ? h->clock_error_ns / 8 : CLOCK_LEAD_NS;
+	renew.wall_ns = clock_wall_ns() + h->clock_lead_ns;
 	r = agent_channel_send2(&h->channel, AGENT_RENEW, 0, &renew, sizeof renew, hostname, len, err);
 	explicit_bzero(&renew, sizeof renew);
 	return r < 0 ? r : agent_channel_flush(&h->channel, err);
@@ -243,6 +249,13 @@ static int send_renew(struct agent_host *h, const char *hostname, bool only_cloc
 int agent_host_renew(struct agent_host *h, const char *hostname, struct error *err)
 {
 	return send_renew(h, hostname, false, err);
+}
+
+static uint64_t clock_error(const struct agent_host *h)
+{
+	uint64_t round = clock_now_ns() - h->renew_sent_ns;
+
+	return round > 2 * h->clock_lead_ns ? round - h->clock_lead_ns : h->clock_lead_ns;
 }
 
 /* The first time there and back has the machine's own start in it: its clock is late by no more than that. */
@@ -259,7 +272,7 @@ static int on_renewed(struct agent_host *h, const struct agent_frame *frame, str
 	h->renewing = false;
 	if (h->ready) /* it was saved and goes on */
 		return 0;
-	h->clock_error_ns = clock_now_ns() - h->renew_sent_ns;
+	h->clock_error_ns = clock_error(h);
 	h->uptime_ns = renewed.uptime_ns;
 	/* The first of them is about the streams; those that follow find them in use. */
 	if (h->attach && renewed.running == AGENT_RUNNING && !h->workload.isolated)
@@ -267,7 +280,7 @@ static int on_renewed(struct agent_host *h, const struct agent_frame *frame, str
 	if (r < 0)
 		return r;
 	h->started = h->workload.isolated; /* it may speak from now on */
-	if (h->clock_error_ns > CLOCK_ROUND_NS && h->renewals < MAX_RENEWALS)
+	if (h->clock_error_ns > CLOCK_ERROR_NS && h->renewals < MAX_RENEWALS)
 		return send_renew(h, NULL, true, err);
 	if (h->workload.isolated != (renewed.running == AGENT_RUNNING) || h->attach != h->workload.isolated)
 		return error_set(err, EPROTO, h->attach ? "agent channel: the saved machine's workload does not run"

@@ -38,7 +38,7 @@ struct agent_host {
 	int quiesce_code;        /* … with this */
 	bool renewing;           /* RENEW was sent: RENEWED is owed */
 	unsigned renewals;
-	uint64_t renew_sent_ns;
+	uint64_t renew_sent_ns, clock_lead_ns; /* when the last RENEW was sent, and how far ahead its time was */
 	uint64_t clock_error_ns; /* the guest's clock was set within this much of ours; 0: it was not set */
 	bool started;            /* the plan was sent */
 	bool prepared;           /* the guest says that it has a workload that was prepared */

@@ -93,6 +93,8 @@ static void test_host(void)
 	p.host.renew_sent_ns = clock_now_ns();
 	ok(say(&p, AGENT_RENEWED, &renewed, sizeof renewed) == 0 && p.host.uptime_ns == 5, "quick this time");
 	ok(p.host.ready || p.host.renewals == 3, "ready, unless this host was too slow even now");
+	ok(second.renew.wall_ns > clock_wall_ns() - UINT64_C(1000000000) && p.host.clock_error_ns >= 4000000,
+			"a time that was sent ahead counts as wrong by as much");
 	ok(say(&p, AGENT_HELLO, &hello, sizeof hello) == -EPROTO, "HELLO is not for a machine that goes on");
 	close_pair(&p);
 
