@@ -42,6 +42,9 @@ static void leave_out_late(struct plan *guest)
 	guest->figures = true;
 	guest->limits.wall_us = 0;
 	guest->limits.output_bytes = 0;
+	guest->interface.mac = NULL;
+	guest->interface.ports = NULL; /* of the host's */
+	guest->interface.n_ports = 0;
 	guest->root.image = NULL;
 	guest->root.digest = NULL; /* the disk is the machine's, and part of its key */
 }

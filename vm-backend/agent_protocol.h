@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * The agent channel, version 5: one framed, flow-controlled protocol over a byte stream (a virtio console port).
+ * The agent channel, version 7: one framed, flow-controlled protocol over a byte stream (a virtio console port).
  * Little-endian.
  *
  *      0        4      5        6         8

@@ -47,6 +47,8 @@ int saved_write(int fd, const struct plan *plan, const struct vm_config *config,
 	struct state_writer w;
 	int r;
 
+	if (config->has_network)
+		return error_set(err, EOPNOTSUPP, "a network card is tied to its cable");
 	if (plan->root.scratch)
 		return error_set(err, EOPNOTSUPP, "an instance with a disk of its own (disk.bytes) cannot be saved: "
 				"use --upper-size, which is memory");

@@ -92,8 +92,6 @@ static int check_shape(const struct vm_config *config, const struct vm_engine *e
 {
 	if (config->n_shares)
 		return error_set(err, EOPNOTSUPP, "host directories (virtio-fs) are tied to who serves them");
-	if (config->has_network)
-		return error_set(err, EOPNOTSUPP, "a network card is tied to its cable");
 	for (size_t i = 0; i < config->n_disks; i++)
 		if (!config->disks[i].read_only)
 			return error_set(err, EOPNOTSUPP, "disk %s can be written", config->disks[i].path);
@@ -118,7 +116,8 @@ int template_key_of(const struct vm_config *config, const struct vm_engine *engi
 		.initramfs = identify(config->initramfs_path),
 		.disk = config->n_disks ? identify(config->disks[0].path) : NULL,
 		.command_line = xstrdup(config->command_line),
-		.devices = xasprintf("console block:%zu rng balloon", config->n_disks),
+		.devices = xasprintf("console block:%zu rng balloon%s", config->n_disks,
+				config->has_network ? " network" : ""),
 		.memory_bytes = config->memory_bytes,
 		.vcpus = config->vcpus,
 		.agent_version = AGENT_VERSION,

@@ -33,6 +33,7 @@ struct making {
 	bool agent_made;     /* else it owns nothing, and its descriptors are not yet -1 */
 	struct vm_log log;
 	int agent_fd, control[2];
+	int cable;           /* the other end of a card's, where nobody listens: the card stays down; -1: no card */
 	int state_fd;
 	pid_t pid;
 	int pidfd;
@@ -57,21 +58,26 @@ static int spawn(struct making *m, const struct vm_engine *engine, struct error 
 {
 	struct vm_config *config = &m->machine.config;
 	const int none[3] = { -1, -1, -1 };
-	int agent[2], log[2], r;
+	int agent[2], log[2], cable[2] = { -1, -1 }, r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0 ||
-			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->control) < 0 || pipe2(log, O_CLOEXEC) < 0)
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->control) < 0 ||
+			pipe2(log, O_CLOEXEC) < 0 || (config->has_network &&
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, cable) < 0))
 		return error_sys(err, "cannot make sockets"); /* the process is about to end */
 	vm_log_init(&m->log, log[0], -1);
 	m->agent_fd = agent[0];
 	config->agent_fd = agent[1];
 	config->log_fd = log[1];
 	config->control = m->control;
+	m->cable = cable[0];
+	config->network_fd = cable[1];
 	m->spawned_ns = clock_now_ns();
 	r = engine->spawn(config, &m->pid, &m->pidfd, err);
 	(void)close(agent[1]); /* the machine has its own, like the others */
 	(void)close(log[1]);
 	(void)close(m->control[1]);
+	close_cleanup(&cable[1]);
 	if (r == 0)
 		r = agent_host_init(&m->agent, agent[0], none, false, -1, err);
 	m->agent_made = r == 0;
@@ -131,6 +137,7 @@ static void end(struct making *m)
 	close_cleanup(&m->agent_fd);
 	close_cleanup(&m->control[0]);
 	close_cleanup(&m->state_fd);
+	close_cleanup(&m->cable);
 	vm_log_release(&m->log);
 	vm_machine_release(&m->machine);
 }
@@ -232,7 +239,8 @@ static int find_old(const struct plan *plan, const struct vm_config *config, con
 int template_make(const struct plan *plan, const struct vm_engine *engine, const char *work, struct template *ret,
 		struct error *err)
 {
-	struct making m = { .log = { .fd = -1 }, .agent_fd = -1, .control = { -1, -1 }, .state_fd = -1, .pidfd = -1 };
+	struct making m = { .log = { .fd = -1 }, .agent_fd = -1, .control = { -1, -1 }, .cable = -1, .state_fd = -1,
+		.pidfd = -1 };
 	int r;
 
 	*ret = (struct template){ .format = TEMPLATE_FORMAT, .image = xstrdup(plan->root.image),

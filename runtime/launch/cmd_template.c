@@ -21,7 +21,7 @@ static const char usage[] =
 	"       bivalve template inspect NAME…            all that is known of each, as JSON\n"
 	"       bivalve template remove NAME…\n"
 	"\n"
-	"`bivalve launch --vm IMAGE` with the same -m, --cpus, --kernel and --engine goes on from it.\n";
+	"`bivalve launch --vm IMAGE` with the same -m, --cpus, --kernel, --engine and --net goes on from it.\n";
 
 /* A folder to work in, on the store's own file system. */
 static char *make_work(const char *store, struct error *err)

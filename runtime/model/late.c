@@ -22,10 +22,12 @@ char *late_write(const struct plan *plan, size_t *ret_len)
 {
 	struct strbuf all = { 0 };
 	struct late_head head = { .audit = plan->audit, .figures = plan->figures };
+	char *const mac[] = { plan->interface.mac, NULL };
 
 	strbuf_add(&all, (const char *)&head, sizeof head);
 	head.n_argv = add_all(&all, plan->process.argv);
 	head.n_env = add_all(&all, plan->process.env);
+	head.n_mac = add_all(&all, mac);
 	if (all.len > LATE_MAX_BYTES) {
 		strbuf_release(&all);
 		return NULL;
@@ -47,8 +49,8 @@ int late_check(const void *bytes, size_t len, struct error *err)
 	memcpy(&head, bytes, sizeof head);
 	for (size_t i = 0; i < len - sizeof head; i++)
 		n += strings[i] == '\0';
-	if (head.figures > 1 || head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
-			head.n_env > LATE_MAX_BYTES || n != head.n_argv + head.n_env ||
+	if (head.figures > 1 || head.n_mac > 1 || head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
+			head.n_env > LATE_MAX_BYTES || n != head.n_argv + head.n_env + head.n_mac ||
 			strings[head.bytes - 1] != '\0')
 		return error_set(err, EPROTO, "arguments: %u and %u strings in %u bytes", head.n_argv, head.n_env,
 				head.bytes);
@@ -72,6 +74,16 @@ struct late_head late_head(const void *bytes)
 
 	memcpy(&head, bytes, sizeof head);
 	return head;
+}
+
+const char *late_mac(const char *bytes)
+{
+	struct late_head head = late_head(bytes);
+	const char *at = bytes + sizeof head;
+
+	for (uint32_t i = 0; i < head.n_argv + head.n_env; i++)
+		at += strlen(at) + 1;
+	return head.n_mac ? at : NULL;
 }
 
 void late_apply(char *bytes, struct plan *plan)

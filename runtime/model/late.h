@@ -8,16 +8,17 @@
 #include "runtime/model/plan.h"
 
 /*
- * What a workload that was set up beforehand still lacks: its arguments, its environment, which of its
- * calls are watched, and whether its figures are wanted. As bytes: this head, then n_argv and n_env strings, each
- * with its NUL. Little-endian; at most LATE_MAX_BYTES in all, which a pipe takes at once.
+ * What a workload that was set up beforehand still lacks: its arguments, its environment, the
+ * hardware address of its network card, which of its calls are watched, and whether its figures are wanted. As bytes: this head, then n_argv, n_env and
+ * n_mac strings, each with its NUL. Little-endian; at most LATE_MAX_BYTES in all, which a pipe takes at once.
  */
 enum { LATE_MAX_BYTES = 32 * 1024 };
 
 struct late_head {
 	uint32_t bytes;          /* of the strings */
-	uint32_t n_argv, n_env;
+	uint32_t n_argv, n_env, n_mac; /* the last is 0 or 1 */
 	uint32_t figures;        /* plan.figures */
+	uint32_t zero;
 	uint64_t audit;          /* plan.audit */
 };
 
@@ -27,6 +28,8 @@ char *late_write(const struct plan *plan, size_t *ret_len);
 int late_check(const void *bytes, size_t len, struct error *err);
 /* Points the process's argv and env to what checked bytes say, which must stay. The arrays are the caller's. */
 void late_apply(char *bytes, struct plan *plan);
+/* The card's address in checked bytes, NULL: none. */
+const char *late_mac(const char *bytes);
 /* The head of checked bytes. */
 struct late_head late_head(const void *bytes);
 /* Reads them from a pipe; the bytes are the caller's. NULL, and err: its end came first, or nonsense. */

@@ -10,10 +10,11 @@
 #include "tests/unit/tap.h"
 
 static struct error err;
-static char one[] = "sh", two[] = "-c", empty[] = "", variable[] = "A=b c";
+static char one[] = "sh", two[] = "-c", empty[] = "", variable[] = "A=b c", mac[] = "02:00:00:00:00:01";
 static char *argv[] = { one, two, empty, NULL };
 static char *env[] = { variable, NULL };
-static const struct plan plan = { .process = { .argv = argv, .env = env }, .audit = 5 };
+static const struct plan plan = { .process = { .argv = argv, .env = env }, .audit = 5, .figures = true,
+	.interface = { .mac = mac } };
 
 static void test_round(void)
 {
@@ -32,7 +33,9 @@ static void test_round(void)
 	ok(!strcmp(got.process.argv[0], "sh") && !strcmp(got.process.argv[2], "") && !got.process.argv[3],
 			"with every argument, the empty one too");
 	ok(!strcmp(got.process.env[0], variable) && !got.process.env[1], "and the environment");
-	ok(got.audit == 5 && late_head(late).audit == 5, "and what is watched");
+	ok(late_mac(late) && !strcmp(late_mac(late), mac), "and the card's address");
+	ok(got.audit == 5 && late_head(late).audit == 5, "what is watched");
+	ok(got.figures && late_head(late).figures, "and whether figures are wanted");
 	free(got.process.argv);
 	free(got.process.env);
 	(void)fd_write_full(ends[1], bytes, len - 1); /* a pipe takes it */
@@ -64,6 +67,8 @@ static void test_refusals(void)
 	ok(check(bytes, len, offsetof(struct late_head, n_argv), UINT32_MAX) < 0, "many more");
 	ok(check(bytes, len, offsetof(struct late_head, n_env), 0) < 0, "fewer");
 	ok(check(bytes, len, offsetof(struct late_head, figures), 2) < 0, "a flag that is none");
+	ok(check(bytes, len, offsetof(struct late_head, n_mac), 2) < 0 &&
+			check(bytes, len, offsetof(struct late_head, n_mac), 0) < 0, "one card at most, and as many as it says");
 	ok(check(bytes, len, len - 1, 'x') < 0, "a last string without its end");
 	memset(large, 'x', LATE_MAX_BYTES);
 	ok(late_write(&big, &len) == NULL, "too much is not written");

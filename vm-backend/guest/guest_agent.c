@@ -156,7 +156,10 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 		return error_sys(err, "guest: cannot make the event socket");
 	}
 	request.event_fd = events[1];
-	r = guest_join_network(&g->plan, err);
+	if (s->prepare)
+		guest_prepare_network(&g->plan); /* its address is not known yet */
+	else
+		r = guest_join_network(&g->plan, err);
 	if (r == 0)
 		r = guest_session_open(s, g->plan.process.terminal, request.stdio, err);
 	if (r == 0)
@@ -308,10 +311,23 @@ static int on_go(struct guest *g, const struct agent_frame *frame, struct error 
 	return 0;
 }
 
+/* The card of a prepared workload stayed down until now: what it is to be called differs in each copy. */
+static int plug_in(struct guest *g, const char *late, struct error *err)
+{
+	const char *mac = late_mac(late);
+
+	if (!mac)
+		return 0;
+	free(g->plan.interface.mac);
+	g->plan.interface.mac = xstrdup(mac);
+	return guest_join_network(&g->plan, err);
+}
+
 /* The pipe is empty and takes it at once. */
 static int on_become(struct guest *g, const struct agent_frame *frame, struct error *err)
 {
 	struct guest_session *s = g->sessions[0];
+	struct error reason = { 0 };
 
 	if (frame->session || !s || !s->prepared)
 		return error_set(err, EPROTO, "guest: BECOME out of turn");
@@ -320,6 +336,8 @@ static int on_become(struct guest *g, const struct agent_frame *frame, struct er
 	s->prepared = false;
 	g->plan.audit = late_head(frame->payload).audit;
 	g->plan.figures = late_head(frame->payload).figures;
+	if (plug_in(g, (const char *)frame->payload, &reason) < 0)
+		return guest_session_refuse(s, &g->channel, &reason, EXIT_INTERNAL, err);
 	(void)fd_write_full(s->start_fd, frame->payload, frame->length); /* EPIPE: as in on_go */
 	close_cleanup(&s->start_fd);
 	s->start_fd = -1;

@@ -245,12 +245,16 @@ int guest_mount_shares(struct error *err)
 	return 0;
 }
 
+void guest_prepare_network(const struct plan *plan)
+{
+	if (plan->network == NETWORK_USER)
+		guest_load_modules(GUEST_NETWORK_MODULES);
+}
+
 int guest_join_network(const struct plan *plan, struct error *err)
 {
-	if (plan->network != NETWORK_USER)
-		return 0;
-	guest_load_modules(GUEST_NETWORK_MODULES);
-	return network_configure_card(plan, err);
+	guest_prepare_network(plan);
+	return plan->network == NETWORK_USER ? network_configure_card(plan, err) : 0;
 }
 
 void guest_power_off(void)

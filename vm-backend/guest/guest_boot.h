@@ -35,7 +35,9 @@ void guest_find_scratch(const char *device);
 /* Loads the modules for host directories and mounts the share tree at SHARES_FOLDER (shares.h). */
 int guest_mount_shares(struct error *err);
 
-/* With the user network: loads its modules and configures the card. */
+/* With the user network: loads its modules. */
+void guest_prepare_network(const struct plan *plan);
+/* Does that and configures the card. */
 int guest_join_network(const struct plan *plan, struct error *err);
 /* Ends the machine; never returns. */
 void guest_power_off(void) __attribute__((noreturn));

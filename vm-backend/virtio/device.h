@@ -48,6 +48,7 @@ struct virtio_device {
 	bool (*hold)(struct virtio_device *device);
 	const void *config;             /* constant */
 	size_t config_bytes;
+	size_t config_own_bytes;        /* its first, which a copy of a saved device may have otherwise (state.h) */
 	unsigned n_queues;
 	uint16_t queue_max;
 	unsigned fast_queues;           /* bit per queue worth an ioeventfd; each costs some start-up time */

@@ -308,7 +308,26 @@ static void reset(struct virtio_device *device)
 	net_of(device)->spread.done = 0;
 }
 
-static const struct virtio_ops net_ops = { .name = "virtio-net", .id = VIRTIO_ID_NET, .serve = serve, .reset = reset };
+/* A card that is down, as a template's is, has nothing under way. What the guest has offered lies in the queues. */
+static int save(struct virtio_device *device, uint8_t own[VIRTIO_OWN_STATE], struct error *err)
+{
+	const struct virtio_net *net = net_of(device);
+
+	if (net->in_start < net->in_end || net->out_start < net->out_end || net->spread.n)
+		return error_set(err, EBUSY, "virtio-net: frames are under way");
+	memset(own, 0, VIRTIO_OWN_STATE);
+	return 0;
+}
+
+static int restore(struct virtio_device *device, const uint8_t own[VIRTIO_OWN_STATE])
+{
+	static const uint8_t nothing[VIRTIO_OWN_STATE];
+
+	return memcmp(own, nothing, sizeof nothing) ? -EINVAL : 0;
+}
+
+static const struct virtio_ops net_ops = { .name = "virtio-net", .id = VIRTIO_ID_NET, .serve = serve, .reset = reset,
+	.save = save, .restore = restore };
 
 void virtio_net_init(struct virtio_net *net, const struct vm_memory *memory, int fd, const uint8_t mac[NET_MAC_BYTES])
 {
@@ -322,6 +341,7 @@ void virtio_net_init(struct virtio_net *net, const struct vm_memory *memory, int
 		.fast_queues = 1 << QUEUE_IN | 1 << QUEUE_OUT,
 		.config = &net->config,
 		.config_bytes = sizeof net->config,
+		.config_own_bytes = NET_MAC_BYTES, /* the agent gives the card of a copy its own */
 		.features = UINT64_C(1) << VIRTIO_NET_F_MAC | UINT64_C(1) << VIRTIO_NET_F_MTU |
 				UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF,
 	};

@@ -19,7 +19,8 @@ _Static_assert(sizeof(struct virtio_state) == 56 + VIRTIO_MAX_QUEUES * 40 + VIRT
 
 static uint32_t config_crc(const struct virtio_device *device)
 {
-	return crc32c(0, device->config, device->config_bytes);
+	return crc32c(0, (const uint8_t *)device->config + device->config_own_bytes,
+			device->config_bytes - device->config_own_bytes);
 }
 
 int virtio_state_save(struct virtio_device *device, struct virtio_state *ret, struct error *err)
