@@ -64,8 +64,9 @@ void monitor_end_machine(struct monitor *m)
 
 	if (m->machine <= 0)
 		return;
-	vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns || m->machine_fd < 0,
-			&all.machine);
+	if (m->start->plan->figures) /* else nobody reads them, and asking takes its time */
+		vm_measure(m->start->engine, &m->described.config, m->machine_proc, m->paused_ns || m->machine_fd < 0,
+				&all.machine);
 	(void)kill(m->machine, SIGKILL); /* our child and not yet reaped: the pid is its own */
 	while (wait4(m->machine, NULL, 0, &usage) < 0 && errno == EINTR)
 		;
