@@ -38,7 +38,8 @@ static int set_capabilities(struct qmp *q, bool ram_apart, struct error *err)
 static int begin_restoring(struct qmp *q, bool ram_apart, struct error *err)
 {
 	_cleanup_free_ char *capabilities = xasprintf(ignore_shared, ram_apart ? "true" : "false");
-	_cleanup_free_ char *incoming = xasprintf("{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:%d\"}}",
+	_cleanup_free_ char *incoming = xasprintf(
+			"{\"execute\":\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:%d\"}}",
 			QEMU_STATE_FD);
 	const char *const commands[] = { QMP_CAPABILITIES, capabilities, incoming };
 	uint64_t ids[ARRAY_LEN(commands)];

@@ -49,7 +49,8 @@ int late_check(const void *bytes, size_t len, struct error *err)
 	memcpy(&head, bytes, sizeof head);
 	for (size_t i = 0; i < len - sizeof head; i++)
 		n += strings[i] == '\0';
-	if (head.figures > 1 || head.n_mac > 1 || head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
+	if (head.figures > 1 || head.n_mac > 1 ||
+			head.bytes != len - sizeof head || head.n_argv == 0 || head.n_argv > LATE_MAX_BYTES ||
 			head.n_env > LATE_MAX_BYTES || n != head.n_argv + head.n_env + head.n_mac ||
 			strings[head.bytes - 1] != '\0')
 		return error_set(err, EPROTO, "arguments: %u and %u strings in %u bytes", head.n_argv, head.n_env,

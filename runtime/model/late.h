@@ -8,9 +8,9 @@
 #include "runtime/model/plan.h"
 
 /*
- * What a workload that was set up beforehand still lacks: its arguments, its environment, the
- * hardware address of its network card, which of its calls are watched, and whether its figures are wanted. As bytes: this head, then n_argv, n_env and
- * n_mac strings, each with its NUL. Little-endian; at most LATE_MAX_BYTES in all, which a pipe takes at once.
+ * What a workload that was set up beforehand still lacks: its arguments, its environment, the hardware address of its
+ * network card, which of its calls are watched, and whether its figures are wanted. As bytes: this head, then n_argv,
+ * n_env and n_mac strings, each with its NUL. Little-endian; at most LATE_MAX_BYTES in all, which a pipe takes at once.
  */
 enum { LATE_MAX_BYTES = 32 * 1024 };
 

@@ -68,7 +68,8 @@ static void test_refusals(void)
 	ok(check(bytes, len, offsetof(struct late_head, n_env), 0) < 0, "fewer");
 	ok(check(bytes, len, offsetof(struct late_head, figures), 2) < 0, "a flag that is none");
 	ok(check(bytes, len, offsetof(struct late_head, n_mac), 2) < 0 &&
-			check(bytes, len, offsetof(struct late_head, n_mac), 0) < 0, "one card at most, and as many as it says");
+			check(bytes, len, offsetof(struct late_head, n_mac), 0) < 0,
+			"one card at most, and as many as it says");
 	ok(check(bytes, len, len - 1, 'x') < 0, "a last string without its end");
 	memset(large, 'x', LATE_MAX_BYTES);
 	ok(late_write(&big, &len) == NULL, "too much is not written");
