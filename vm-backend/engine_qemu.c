@@ -327,9 +327,10 @@ static void become_qemu(const struct vm_config *config, const char *program, cha
 {
 	int control = config->control ? config->control[1] : -1;
 	int state = config->restore ? config->restore->state_fd : -1;
-	/* One heap that grows in steps of a MiB: a heap for each thread grows by a page at a time, a system call each. */
+	/* One heap, in steps of a MiB: one for each thread grows by a page at a time, a system call each. */
 	static char *const environment[] = { (char *)(uintptr_t)"LC_ALL=C",
-		(char *)(uintptr_t)"MALLOC_ARENA_MAX=1", (char *)(uintptr_t)"MALLOC_TOP_PAD_=1048576", NULL };
+		(char *)(uintptr_t)"MALLOC_ARENA_MAX=1",
+		(char *)(uintptr_t)"MALLOC_TOP_PAD_=1048576", NULL };
 	int agent = fcntl(config->agent_fd, F_DUPFD_CLOEXEC, SAFE_FD), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int log = fcntl(config->log_fd >= 0 ? config->log_fd : null, F_DUPFD_CLOEXEC, SAFE_FD), code;
 	int copies[VM_MAX_DISKS], network;
