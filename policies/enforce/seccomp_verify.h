@@ -22,6 +22,9 @@ struct seccomp_entry {
 struct seccomp_data;
 uint32_t seccomp_answer(const struct bytes *program, const struct seccomp_data *data);
 
+/* True only if no arguments satisfy both entries' conditions; may say false where a finer look would say true. */
+bool seccomp_disjoint(const struct seccomp_entry *a, const struct seccomp_entry *b);
+
 /* Whether value satisfies the condition. */
 bool seccomp_satisfies(const struct seccomp_argument *condition, uint64_t value);
 
