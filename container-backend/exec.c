@@ -41,6 +41,7 @@
 #include "container-backend/notify.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
+#include "policies/enforce/rlimits.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 
@@ -173,6 +174,8 @@ static void guide(struct entering *e)
 			(void)error_sys(&err, "cannot become undumpable");
 		answer_and_exit(e, &err);
 	}
+	if (e->namespaces & CLONE_NEWUSER)
+		rlimits_make_room(0, e->plan.process.rlimits, e->plan.process.n_rlimits);
 	if (e->namespaces && setns(e->request->target, (int)e->namespaces) < 0) {
 		(void)error_sys(&err, "cannot join the container's namespaces");
 		answer_and_exit(e, &err);

@@ -26,6 +26,7 @@
 #include "container-backend/spawn.h"
 #include "container-backend/terminal.h"
 #include "policies/enforce/cgroup.h"
+#include "policies/enforce/rlimits.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/fd.h"
 #include "runtime/model/backend.h"
@@ -126,8 +127,11 @@ static int send_mounts(struct spawn *s, struct error *err)
 static int give_maps(struct spawn *s, struct error *err)
 {
 	bool userns = s->request->plan->namespaces & PLAN_NS(USER);
+	const struct plan_process *process = &s->request->plan->process;
 	int r = userns ? idmap_write(s->request->plan, s->pid, err) : 0;
 
+	if (userns)
+		rlimits_make_room(s->pid, process->rlimits, process->n_rlimits);
 	if (r == 0)
 		r = send_mounts(s, err);
 	if (r == 0 && s->scratch >= 0)

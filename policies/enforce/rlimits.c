@@ -59,6 +59,20 @@ int rlimits_check(const struct plan_rlimit *limits, size_t n, struct error *err)
 	return 0;
 }
 
+void rlimits_make_room(pid_t pid, const struct plan_rlimit *limits, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int resource = rlimits_from_name(limits[i].type);
+		struct rlimit value;
+
+		if (resource < 0 || prlimit(pid, (__rlimit_resource_t)resource, NULL, &value) < 0 ||
+				value.rlim_max >= limits[i].hard)
+			continue;
+		value.rlim_max = limits[i].hard;
+		(void)prlimit(pid, (__rlimit_resource_t)resource, &value, NULL); /* rlimits_apply() will tell */
+	}
+}
+
 int rlimits_apply(const struct plan_rlimit *limits, size_t n, struct error *err)
 {
 	for (size_t i = 0; i < n; i++) {

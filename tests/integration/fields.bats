@@ -66,6 +66,20 @@ i686
 		'cut -d" " -f40,41 /proc/$$/stat' "5 1"
 }
 
+# More than a small guest's kernel begins with; the user namespace's root could not raise that.
+@test "process: limits of resources are as high as named in a user namespace too, at create and exec" {
+	local show='sed -n "s/^Max processes *//p" /proc/self/limits'
+	sh_bundle "$BATS_TEST_TMPDIR/b" "$show; exec sleep 1000" '.linux.namespaces += [{ type: "user" }]
+		| .linux.uidMappings = [{ containerID: 0, hostID: 0, size: 65536 }] | .linux.gidMappings = .linux.uidMappings
+		| .process.rlimits = [{ type: "RLIMIT_NPROC", soft: 20000, hard: 20001 }]'
+	oci create -b "$BATS_TEST_TMPDIR/b" "f-$N" < /dev/null > "$BATS_TEST_TMPDIR/out"
+	oci start "f-$N"
+	run oci exec "f-$N" sh -c "$show"
+	oci delete --force "f-$N"
+	[[ "$output" =~ ^20000\ +20001\  ]]
+	[[ "$(cat "$BATS_TEST_TMPDIR/out")" =~ ^20000\ +20001\  ]]
+}
+
 @test "seccomp: every action" {
 	local action
 	for action in KILL KILL_THREAD KILL_PROCESS TRAP; do
