@@ -299,7 +299,7 @@ static int make_cgroup(const struct plan *plan, struct instance *in, struct crea
 	if (r == 0)
 		r = instance_save(in, err);
 	if (r == 0)
-		r = cgroup_create(&c->cgroups, in->cgroup, &outside, err);
+		r = cgroup_create_with(&c->cgroups, in->cgroup, &outside, in->detached ? CGROUP_FIGURES : 0, NULL, err);
 	if (r < 0)
 		free(steal_ptr(in->cgroup));
 	return r < 0 ? error_prefix(err, "resources, outside the machine") : 0;

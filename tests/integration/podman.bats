@@ -104,6 +104,7 @@ is() {
 	eventually is up $PODMAN logs long
 	run $PODMAN top long -o pid,args # with options of ps: by exec
 	[[ "$output" == *"trap"* ]]
+	[[ "$($PODMAN stats --no-stream --no-reset --format json long | jq -r '.[0].cpu_time')" =~ [1-9] ]]
 	is_vm || run $PODMAN top long pid args # a VM's processes are not the host's
 	[[ "$output" == *"trap"* ]]
 }
