@@ -10,8 +10,10 @@
  * bind mounts, as the workload sees them. Moves the calling process, which must have one thread, into such a namespace.
  * The mount points are there once the guest has set up the workload. Afterwards no path of the host is valid.
  *
- * Returns 0 also where there is nothing to do: no root.path, or no right to make mount namespaces, which then nobody
- * else of this user has either. On failure the process may be between the two and should end.
+ * Returns 0 also where there is nothing to do: no root.path, or no right to make mount namespaces. Nobody of
+ * this user can enter the namespace then either; the host's root can, and sees the host there
+ * (docs/security.md). A user namespace would give the right, but in it the monitor could not tell root among
+ * its peers. On failure the process may be between the two and should end.
  */
 int vm_view_enter(const struct plan *plan, struct error *err);
 
