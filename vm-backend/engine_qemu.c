@@ -248,6 +248,8 @@ static char *describe_ram(const struct vm_config *config)
 	if (path)
 		json_put_string(w, "mem-path", path);
 	json_put_bool(w, "share", path ? !config->restore : config->n_shares > 0);
+	if (!path) /* taken page by page, as by engine kvm: a machine may be larger than what the host has free */
+		json_put_bool(w, "reserve", false);
 	json_end(w);
 	return json_writer_finish(w, NULL);
 }

@@ -63,6 +63,12 @@ setup() {
 	[ "$("$BIVALVE" kernel list --json | jq -c '.[0] | [.name, .version, .no_acpi]')" = '["tuned","6.12.0-test",true]' ]
 }
 
+@test "a machine of 64 GiB boots, on a host that has less" {
+	run launch -m 64g busybox awk '/MemTotal/ { print $2 }' /proc/meminfo
+	[ "$status" -eq 0 ]
+	[ "$output" -gt $((60 << 20)) ]
+}
+
 @test "a small limit binds before the guest's memory ends; a size that no engine takes is refused" {
 	run launch -m 16m --report "$BATS_TEST_TMPDIR/r.json" busybox \
 		sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'
