@@ -40,8 +40,8 @@ field() {
 	done
 }
 
-@test "a cleared environment, a session of its own, the control group of the instance" {
-	[ "$(tr '\0' ' ' < "/proc/$VMM/environ")" = "LC_ALL=C " ]
+@test "an environment of our own, a session of its own, the control group of the instance" {
+	[ "$(tr '\0' ' ' < "/proc/$VMM/environ")" = "LC_ALL=C MALLOC_ARENA_MAX=1 MALLOC_TOP_PAD_=1048576 " ]
 	[ "$(cut -d ' ' -f 6 < "/proc/$VMM/stat")" = "$VMM" ]
 	grep -q "bivalve-$LOOK\$" "/proc/$VMM/cgroup"
 }
