@@ -82,7 +82,7 @@ struct vm_engine {
 	/*
 	 * Can this host run an ordinary kernel with it? Returns 1 yes, 0 no, VM_ENGINE_SLOW: yes, for whoever asks for
 	 * it by name, but another is better; reason gets one clause each time ("/dev/kvm ran the probe in 1.2 ms",
-	 * "no /dev/kvm"). Takes a few ms at most; makes nothing.
+	 * "no /dev/kvm"). Takes a few ms at most, the first time; makes nothing.
 	 */
 	int (*probe)(char *reason, size_t size);
 	/* Starts the machine. The process dies with its parent. Returns 0, the pid and its pidfd; or -errno. */

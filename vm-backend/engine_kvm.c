@@ -314,7 +314,7 @@ static int kvm_spawn(const struct vm_config *config, pid_t *ret_pid, int *ret_pi
 	return 0;
 }
 
-static int kvm_probe(char *reason, size_t size)
+static int look_at_kvm(char *reason, size_t size)
 {
 	_cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
@@ -323,6 +323,18 @@ static int kvm_probe(char *reason, size_t size)
 		return 0;
 	}
 	return arch_probe(kvm, reason, size);
+}
+
+/* Once in a process: it takes milliseconds, and where it says no, engine qemu asks again at several steps. */
+static int kvm_probe(char *reason, size_t size)
+{
+	static char said[160];
+	static int answer = -1;
+
+	if (answer < 0)
+		answer = look_at_kvm(said, sizeof said);
+	(void)snprintf(reason, size, "%s", said); /* a cut reason is still one */
+	return answer;
 }
 
 /* Another state version is another engine to a saved machine; one of the same version goes on on any build. */

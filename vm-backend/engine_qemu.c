@@ -74,15 +74,11 @@ char *qemu_find_program(void)
 	return NULL;
 }
 
-/* Asked once in a process, since it takes milliseconds, and three parts of a start want to know. */
 bool qemu_accelerated(void)
 {
-	static int answer = -1;
 	char reason[160];
 
-	if (answer < 0)
-		answer = engine_kvm.probe(reason, sizeof reason) == 1;
-	return answer;
+	return engine_kvm.probe(reason, sizeof reason) == 1;
 }
 
 static int qemu_probe(char *reason, size_t size)
