@@ -46,6 +46,8 @@ struct vm_restore {
 	uint64_t state_bytes;
 	/* RAM, to be mapped privately: what the guest writes stays in memory; NULL: in the state */
 	const char *ram_path;
+	/* Of a saved instance: where in state_fd the disk for its writes lies (saved_disk.h); bytes 0: it has none. */
+	uint64_t disk_at, disk_bytes;
 };
 
 struct vm_config {

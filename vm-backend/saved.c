@@ -9,6 +9,8 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/strbuf.h"
 #include "vm-backend/saved.h"
+#include "vm-backend/saved_disk.h"
+#include "vm-backend/vm_config.h"
 
 #define HOLD_NS UINT64_C(10000000000) /* for the guest to hold still */
 
@@ -37,6 +39,18 @@ static int write_rest(struct state_writer *w, const struct plan *plan, struct te
 	return r == 0 ? state_writer_finish(w, err) : r;
 }
 
+/* The disk for its writes, if it has one. */
+static int write_disk(struct state_writer *w, const struct vm_config *config, struct error *err)
+{
+	const struct vm_disk *disk = vm_scratch_disk(config);
+	int r = disk ? state_writer_begin(w, STATE_DISK, err) : 0;
+
+	if (!disk || r < 0)
+		return r;
+	r = saved_disk_write(disk->copy_fd, w->fd, err);
+	return r == 0 ? state_writer_end(w, err) : r;
+}
+
 int saved_write(int fd, const struct plan *plan, const struct vm_config *config, const struct vm_engine *engine,
 		struct agent_host *agent, struct error *err)
 {
@@ -47,11 +61,6 @@ int saved_write(int fd, const struct plan *plan, const struct vm_config *config,
 	struct state_writer w;
 	int r;
 
-	if (config->has_network)
-		return error_set(err, EOPNOTSUPP, "a network card is tied to its cable");
-	if (plan->root.scratch)
-		return error_set(err, EOPNOTSUPP, "an instance with a disk of its own (disk.bytes) cannot be saved: "
-				"use --upper-size, which is memory");
 	r = template_key_of(config, engine, true, &t.key, err);
 	if (r < 0)
 		return r;
@@ -62,10 +71,12 @@ int saved_write(int fd, const struct plan *plan, const struct vm_config *config,
 		r = agent_host_hold(agent, HOLD_NS, err);
 	if (r == 0)
 		r = engine->save(config, fd, err);
-	if (engine->resume(config, &resumed) < 0 || agent_host_go_on(agent, &resumed) < 0)
-		r = r < 0 ? r : error_set(err, resumed.code, "the machine does not go on: %s", resumed.message);
 	if (r == 0)
 		r = state_writer_end(&w, err);
+	if (r == 0) /* while nobody writes to it */
+		r = write_disk(&w, config, err);
+	if (engine->resume(config, &resumed) < 0 || agent_host_go_on(agent, &resumed) < 0)
+		r = r < 0 ? r : error_set(err, resumed.code, "the machine does not go on: %s", resumed.message);
 	if (r == 0)
 		r = write_rest(&w, plan, &t, err);
 	template_key_release(&t.key);
@@ -133,7 +144,7 @@ static int check_key(const struct template_key *saved, const struct vm_config *c
 int saved_open(const char *path, const struct vm_config *config, const struct vm_engine *engine,
 		struct template_use *ret, struct error *err)
 {
-	const struct state_section *state;
+	const struct state_section *state, *disk;
 	int r;
 
 	*ret = (struct template_use){ .file = { .fd = -1 } };
@@ -148,6 +159,11 @@ int saved_open(const char *path, const struct vm_config *config, const struct vm
 		r = check_key(&ret->template.key, config, engine, err);
 	if (r == 0)
 		r = state_file_check(&ret->file, STATE_ENGINE, err);
+	disk = state_file_find(&ret->file, STATE_DISK);
+	if (r == 0 && !disk != !vm_scratch_disk(config))
+		r = error_set(err, EINVAL, "the disk for its writes is %s", disk ? "nowhere in its plan" : "missing");
+	if (r == 0 && disk)
+		r = state_file_check(&ret->file, STATE_DISK, err);
 	state = state_file_find(&ret->file, STATE_ENGINE);
 	if (r == 0 && lseek(ret->file.fd, (off_t)state->offset, SEEK_SET) < 0)
 		r = error_sys(err, "cannot seek");
@@ -155,6 +171,7 @@ int saved_open(const char *path, const struct vm_config *config, const struct vm
 		template_use_release(ret);
 		return error_prefix(err, "%s", path);
 	}
-	ret->restore = (struct vm_restore){ .state_fd = ret->file.fd, .state_bytes = state->bytes };
+	ret->restore = (struct vm_restore){ .state_fd = ret->file.fd, .state_bytes = state->bytes,
+		.disk_at = disk ? disk->offset : 0, .disk_bytes = disk ? disk->bytes : 0 };
 	return 0;
 }

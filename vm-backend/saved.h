@@ -9,7 +9,8 @@
 /*
  * A running instance's whole state in one file (state_file.h): STATE_ENGINE with RAM in it, STATE_MANIFEST, a struct
  * template whose kernel, initramfs and disk are known by what is in them, so that the file can go to another host, and
- * STATE_PLAN. What the workload wrote lies in RAM; the image's disk is not in the file but must be the same.
+ * STATE_PLAN. What the workload wrote lies in RAM or, if it has a disk for that, in STATE_DISK; the image's disk is not
+ * in the file but must be the same.
  */
 
 /*

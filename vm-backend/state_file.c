@@ -195,18 +195,14 @@ int state_writer_end(struct state_writer *w, struct error *err)
 {
 	struct state_section *s = &w->file.sections[w->file.n_sections];
 	struct stat st;
-	int r;
 
 	if (fstat(w->fd, &st) < 0)
 		return error_sys(err, "cannot look at it");
 	if ((uint64_t)st.st_size <= s->offset)
 		return error_set(err, EIO, "nothing was written");
 	s->bytes = (uint64_t)st.st_size - s->offset;
-	r = crc_of(w->fd, s->offset, s->bytes, &s->crc, err);
-	if (r < 0)
-		return r;
 	w->end = (uint64_t)st.st_size;
-	w->file.n_sections++;
+	w->unread[w->file.n_sections++] = true;
 	return 0;
 }
 
@@ -225,8 +221,16 @@ int state_writer_finish(struct state_writer *w, struct error *err)
 {
 	size_t bytes = w->file.n_sections * sizeof *w->file.sections;
 	struct state_header h = { .version = STATE_FILE_VERSION, .n_sections = w->file.n_sections,
-		.file_bytes = w->end, .table_crc = crc32c(0, w->file.sections, bytes) };
+		.file_bytes = w->end };
 
+	for (uint32_t i = 0; i < w->file.n_sections; i++) {
+		struct state_section *s = &w->file.sections[i];
+
+		if (w->unread[i] && crc_of(w->fd, s->offset, s->bytes, &s->crc, err) < 0)
+			return -err->code;
+		w->unread[i] = false;
+	}
+	h.table_crc = crc32c(0, w->file.sections, bytes);
 	memcpy(h.magic, magic, sizeof magic);
 	h.header_crc = header_crc(h);
 	if (pwrite(w->fd, w->file.sections, bytes, sizeof h) != (ssize_t)bytes ||

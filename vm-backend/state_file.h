@@ -2,6 +2,7 @@
 #ifndef BIVALVE_VM_STATE_FILE_H
 #define BIVALVE_VM_STATE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,13 +19,14 @@
  * checked against the file's length before it is used, unknown kinds and versions are refused, and unused bytes must
  * be zero.
  */
-enum { STATE_FILE_VERSION = 1, STATE_MAX_SECTIONS = 4, STATE_ALIGN = 4096 };
+enum { STATE_FILE_VERSION = 1, STATE_MAX_SECTIONS = 5, STATE_ALIGN = 4096 };
 
 enum state_kind {
 	STATE_MANIFEST = 1,      /* JSON: what the machine is, see template.h and snapshot.h */
 	STATE_ENGINE,            /* the engine's own */
 	STATE_RAM,               /* the whole of RAM, where it is not in the engine's */
 	STATE_PLAN,              /* JSON: the workload's plan */
+	STATE_DISK,              /* the disk for its writes (saved_disk.h) */
 	STATE_KIND_COUNT,
 };
 
@@ -67,15 +69,16 @@ struct state_writer {
 	int fd;
 	struct state_file file;
 	uint64_t end;            /* of what is written */
+	bool unread[STATE_MAX_SECTIONS]; /* whose checksum is still to be made */
 };
 void state_writer_init(struct state_writer *w, int fd);
 /* Adds a section with these bytes. */
 int state_writer_add(struct state_writer *w, enum state_kind kind, const void *data, size_t len, struct error *err);
 /* For somebody else to write a section to fd: sets its position to where it begins, … */
 int state_writer_begin(struct state_writer *w, enum state_kind kind, struct error *err);
-/* … and takes what was written up to the file's end. */
+/* … and takes what was written up to the file's end. Its checksum is left to the finish: nobody must wait for it. */
 int state_writer_end(struct state_writer *w, struct error *err);
-/* Header and table; the file is whole then. */
+/* Checksums, header and table; the file is whole then. */
 int state_writer_finish(struct state_writer *w, struct error *err);
 
 #endif

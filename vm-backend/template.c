@@ -88,23 +88,31 @@ static char *content_identity(const char *path)
 }
 
 /* A row for each thing a machine may have that a template cannot. A new device: here, and in `devices` if it can. */
-static int check_shape(const struct vm_config *config, const struct vm_engine *engine, struct error *err)
+static int check_shape(const struct vm_config *config, const struct vm_engine *engine, bool with_disk,
+		struct error *err)
 {
 	if (config->n_shares)
 		return error_set(err, EOPNOTSUPP, "host directories (virtio-fs) are tied to who serves them");
 	for (size_t i = 0; i < config->n_disks; i++)
-		if (!config->disks[i].read_only)
+		if (!config->disks[i].read_only && !(with_disk && config->disks[i].copied))
 			return error_set(err, EOPNOTSUPP, "disk %s can be written", config->disks[i].path);
 	if (!engine->save || !engine->identity)
 		return error_set(err, EOPNOTSUPP, "engine %s cannot save machines", engine->name);
 	return 0;
 }
 
+/* What all machines of an image share; NULL: it has none. */
+static const char *image_disk(const struct vm_config *config)
+{
+	return config->n_disks && !config->disks[0].copied ? config->disks[0].path : NULL;
+}
+
 int template_key_of(const struct vm_config *config, const struct vm_engine *engine, bool by_content,
 		struct template_key *ret, struct error *err)
 {
 	char *(*identify)(const char *) = by_content ? content_identity : plain_identity;
-	int r = check_shape(config, engine, err);
+	const char *image = image_disk(config);
+	int r = check_shape(config, engine, by_content, err);
 
 	*ret = (struct template_key){ 0 };
 	if (r < 0)
@@ -114,7 +122,7 @@ int template_key_of(const struct vm_config *config, const struct vm_engine *engi
 		.identity = engine->identity(err),
 		.kernel = identify(config->kernel_path),
 		.initramfs = identify(config->initramfs_path),
-		.disk = config->n_disks ? identify(config->disks[0].path) : NULL,
+		.disk = image ? identify(image) : NULL,
 		.command_line = xstrdup(config->command_line),
 		.devices = xasprintf("console block:%zu rng balloon%s", config->n_disks,
 				config->has_network ? " network" : ""),
@@ -124,7 +132,7 @@ int template_key_of(const struct vm_config *config, const struct vm_engine *engi
 	};
 	if (!ret->identity)
 		r = -err->code;
-	else if (!ret->kernel || !ret->initramfs || (config->n_disks && !ret->disk))
+	else if (!ret->kernel || !ret->initramfs || (image && !ret->disk))
 		r = error_set(err, ENOENT, "kernel, initramfs or disk is not there");
 	if (r < 0)
 		template_key_release(ret);

@@ -50,8 +50,8 @@ enum { TEMPLATE_FORMAT = 2 };
 #define TEMPLATE_RAM   "ram"
 
 /*
- * The key of a machine. -EOPNOTSUPP, naming what, for one that can have no template: host directories, writable
- * disks.
+ * The key of a machine. -EOPNOTSUPP, naming what, for one that cannot be saved: host directories and, unless it is a
+ * running instance with its disk (by_content), disks that can be written.
  */
 int template_key_of(const struct vm_config *config, const struct vm_engine *engine, bool by_content,
 		struct template_key *ret, struct error *err);

@@ -84,6 +84,14 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 		(void)parse_mac(plan->interface.mac, ret->config.mac); /* usernet_check() has seen to it */
 }
 
+const struct vm_disk *vm_scratch_disk(const struct vm_config *config)
+{
+	for (size_t i = 0; i < config->n_disks; i++)
+		if (config->disks[i].copied)
+			return &config->disks[i];
+	return NULL;
+}
+
 int vm_machine_copy_disks(struct vm_machine *machine, struct error *err)
 {
 	struct vm_config *config = &machine->config;

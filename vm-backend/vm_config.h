@@ -21,6 +21,9 @@ void vm_machine_describe(const struct plan *plan, bool verbose, struct vm_machin
 int vm_machine_copy_disks(struct vm_machine *machine, struct error *err);
 void vm_machine_release(struct vm_machine *machine);
 
+/* The disk for its writes; NULL: it has none. */
+const struct vm_disk *vm_scratch_disk(const struct vm_config *config);
+
 /* What the guest calls the disk for its writes, /dev/vda or /dev/vdb. Static. */
 const char *vm_scratch_device(const struct plan *plan);
 

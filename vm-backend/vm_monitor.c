@@ -46,6 +46,7 @@
 #include "runtime/model/backend.h"
 #include "runtime/model/usernet.h"
 #include "vm-backend/agent_host.h"
+#include "vm-backend/saved_disk.h"
 #include "vm-backend/vm_config.h"
 #include "vm-backend/vm_children.h"
 #include "vm-backend/vm_control.h"
@@ -495,6 +496,9 @@ static int spawn_machine(struct monitor *m, struct error *err)
 	vm_log_init(&m->log, log[0], copy ? STDERR_FILENO : -1);
 	vm_machine_describe(start->plan, copy, &m->described);
 	r = vm_machine_copy_disks(&m->described, err);
+	if (r == 0 && start->restore.disk_bytes)
+		r = saved_disk_read(start->restore.state_fd, start->restore.disk_at, start->restore.disk_bytes,
+				vm_scratch_disk(config)->copy_fd, err);
 	if (r == 0)
 		r = connect_network(m, config, err);
 	if (r < 0)

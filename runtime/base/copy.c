@@ -12,6 +12,8 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/copy.h"
 
+enum { CHUNK = 256 * 1024 };
+
 static int open_unnamed(const char *folder)
 {
 	_cleanup_free_ char *name = xasprintf("%s/.copy.XXXXXX", folder);
@@ -25,23 +27,51 @@ static int open_unnamed(const char *folder)
 	return fd;
 }
 
+/* Through our memory: for a pair of files that the kernel does not copy between by itself. */
+static int copy_by_hand(int from, off_t at, int to, off_t out, uint64_t bytes)
+{
+	_cleanup_free_ uint8_t *chunk = xcalloc(1, CHUNK);
+
+	while (bytes) {
+		ssize_t n = pread(from, chunk, bytes < CHUNK ? bytes : CHUNK, at);
+
+		if (n <= 0 || pwrite(to, chunk, (size_t)n, out) != n)
+			return n < 0 ? -errno : -EIO;
+		at += n;
+		out += n;
+		bytes -= (uint64_t)n;
+	}
+	return 0;
+}
+
+int file_copy_part(int from, uint64_t at, int to, uint64_t to_at, uint64_t bytes)
+{
+	off_t in = (off_t)at, out = (off_t)to_at;
+
+	while (bytes) {
+		ssize_t n = copy_file_range(from, &in, to, &out, bytes < INT32_MAX ? bytes : INT32_MAX, 0);
+
+		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS))
+			return copy_by_hand(from, in, to, out, bytes);
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		bytes -= (uint64_t)n;
+	}
+	return 0;
+}
+
 /* What there is of data, to the same places. */
 static int copy_data(int from, int to)
 {
 	off_t at = 0, end;
+	int r = 0;
 
-	while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
-		off_t out = at;
-
+	while (r == 0 && (at = lseek(from, at, SEEK_DATA)) >= 0) {
 		end = lseek(from, at, SEEK_HOLE);
-		while (at < end) {
-			ssize_t n = copy_file_range(from, &at, to, &out, (size_t)(end - at), 0);
-
-			if (n <= 0)
-				return n < 0 ? -errno : -EIO;
-		}
+		r = file_copy_part(from, (uint64_t)at, to, (uint64_t)at, (uint64_t)(end - at));
+		at = end;
 	}
-	return errno == ENXIO ? 0 : -errno; /* no more data */
+	return r < 0 || errno == ENXIO ? r : -errno; /* ENXIO: no more data */
 }
 
 int file_copy_unnamed(const char *path, struct error *err)

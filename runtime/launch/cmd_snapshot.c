@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "images/scratch.h"
 #include "images/store.h"
 #include "runtime/base/alloc.h"
 #include "runtime/launch/commands.h"
@@ -95,6 +96,10 @@ static int place(struct plan *plan, struct error *err)
 	if (!plan->root.digest || !digest_valid(plan->root.digest))
 		return error_set(err, EINVAL, "--from: its plan has no image");
 	plan->root.disk = image_disk_path(store, plan->root.digest);
+	if (plan->root.scratch) {
+		free(plan->root.scratch);
+		plan->root.scratch = scratch_path(store, plan->root.upper_bytes, plan->root.upper_inodes);
+	}
 	return prepare_machine(plan, err);
 }
 

@@ -134,22 +134,6 @@ left_over() {
 	[ "$(sha256sum < pattern)" = "$sum  -" ]
 }
 
-@test "an instance with a disk is not saved without it: refused by name" {
-	[ "$SHELL_UNDER_TEST" = vm ] || skip "containers are not saved"
-	mkfifo out
-	launch --name "save-$$" --disk 4m busybox sh -c 'echo up; sleep 600' > out 2>&1 3>&- &
-	local launcher=$! line fd
-	exec {fd}< out
-	read -r line <&$fd
-	run "$BIVALVE" snapshot save "save-$$" saved
-	kill -KILL "$(jq .supervisor "$BIVALVE_RUN/save-$$/state.json")"
-	wait $launcher || true
-	echo "$output"
-	[ "$status" -eq 125 ]
-	[[ "$output" == *"a disk of its own (disk.bytes)"* ]]
-	[ ! -e saved ]
-}
-
 @test "I/O rates bind: bytes a second, from the disk and to it" {
 	cat > policy.json <<- 'E'
 		{ "version": 1, "extends": "default", "disk": { "bytes": "64m" },

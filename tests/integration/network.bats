@@ -146,3 +146,25 @@ no_helper() {
 	launch --name "sweeper-$$" busybox true
 	nothing_left "killed-$$"
 }
+
+# Its connections of before are nobody's; it makes new ones by the same card, in each copy and beside the original.
+@test "a saved microVM goes on with its card" {
+	[ "$SHELL_UNDER_TEST" = vm ] || skip "containers are not saved"
+	local in=$BIVALVE_RUN/.in out=$BATS_TEST_TMPDIR/out saved=$BATS_TEST_TMPDIR/saved pid
+	mkfifo "$in"
+	net_launch -i --name "saved-$$" busybox sh -c "$GET
+		mkdir -p /tmp; while read -r line; do get $OUTSIDE \$line; tail -n 1 /tmp/out; cat /sys/class/net/eth0/address; done" \
+		< "$in" > "$out" 3>&- &
+	pid=$!
+	exec 7> "$in"
+	echo small >&7
+	eventually grep -q : "$out"
+	"$BIVALVE" snapshot save "saved-$$" "$saved"
+	echo small | nsenter -t "$HOST_PID" -n "$BIVALVE" launch --from "$saved" -i > "$out.copy" 7>&-
+	echo small >&7
+	exec 7>&-
+	wait "$pid"
+	rm "$in"
+	[ "$(head -n 1 "$out")" = small ]
+	[ "$(cat "$out")" = "$(cat "$out.copy" "$out.copy")" ]
+}

@@ -105,6 +105,30 @@ from() {
 	[[ "$output" == *"would differ from the saved one in disk"* ]]
 }
 
+# What was written since the last sync lies in the guest's memory, the rest on its disk: both are what they were.
+@test "a disk for the writes is saved with it, and each copy has one of its own" {
+	local in=$BIVALVE_RUN.disk.in out=$BIVALVE_RUN.out.disk saved=$BIVALVE_RUN.saved.disk pid
+	mkfifo "$in"
+	launch --disk 48m -i --name "disk-$$" busybox sh -c 'head -c 4000000 /dev/urandom > /synced; sync
+		head -c 1000000 /dev/urandom > /late; sha256sum /synced /late > /sums; : > /lines
+		while read -r line; do echo "$line" >> /lines; sha256sum -c /sums; xargs < /lines; done' < "$in" > "$out" 3>&- &
+	pid=$!
+	exec 7> "$in"
+	echo one >&7
+	eventually grep -q '^one' "$out"
+	"$BIVALVE" snapshot save "disk-$$" "$saved"
+	exec 7>&-
+	wait "$pid"
+	run -0 from "$saved" -i <<< $'two\nthree'
+	[ "${lines[0]}" = "/synced: OK" ]
+	[ "${lines[4]}" = "/late: OK" ]
+	[ "${lines[5]}" = "one two three" ]
+	run -0 from "$saved" -i <<< four
+	[ "${lines[2]}" = "one four" ]
+	[ "$("$BIVALVE" snapshot inspect "$saved" | jq -r .machine.key.devices)" = "console block:2 rng balloon" ]
+	rm -f "$in" "$out" "$saved"
+}
+
 @test "two warm starts of a template have each its own random bytes and boot id" {
 	local store=$BIVALVE_RUN.saved.store who='head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/boot_id'
 	mkdir "$store"
