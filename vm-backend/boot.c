@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/vfs.h>
 
@@ -55,24 +57,77 @@ static int open_image(const char *path)
 	return fd;
 }
 
-int boot_load(struct machine *machine, struct error *err)
-{
-	const struct vm_config *config = machine->config;
-	const char *path = config->vmlinux_path ? config->vmlinux_path : config->kernel_path;
-	_cleanup_close_ int kernel = open_image(path);
-	_cleanup_close_ int initramfs = -1;
-	_cleanup_strbuf_ struct strbuf line = { 0 };
+/* What the loading thread works on. The process is one machine (engine_kvm.c), so it exists once. */
+static struct loader {
+	struct machine *machine;
+	const char *path;
+	int kernel, initramfs;
+	struct strbuf line;
+	pthread_t thread;
+	bool threaded, started;
+	int result;
+	struct error err;
+} loader;
 
+static void *load(void *arg)
+{
+	struct loader *l = arg;
+
+	l->result = arch_load(l->machine, l->kernel, l->path, l->initramfs, l->line.text, &l->err);
+	close_cleanup(&l->kernel);
+	close_cleanup(&l->initramfs);
+	strbuf_release(&l->line);
+	return NULL;
+}
+
+static int open_images(const struct vm_config *config, struct loader *l, struct error *err)
+{
+	_cleanup_close_ int kernel = -1;
+	_cleanup_close_ int initramfs = -1;
+
+	l->path = config->vmlinux_path ? config->vmlinux_path : config->kernel_path;
+	kernel = open_image(l->path);
 	if (kernel < 0 && errno == ENOENT) /* somebody removed the unpacked form: that is allowed */
-		kernel = open_image(path = config->kernel_path);
+		kernel = open_image(l->path = config->kernel_path);
 	if (kernel < 0)
-		return error_sys(err, "kernel: %s", path);
+		return error_sys(err, "kernel: %s", l->path);
 	if (config->initramfs_path) {
 		initramfs = open_image(config->initramfs_path);
 		if (initramfs < 0)
 			return error_sys(err, "initramfs: %s", config->initramfs_path);
 	}
+	l->kernel = steal_fd(&kernel);
+	l->initramfs = steal_fd(&initramfs);
+	return 0;
+}
+
+int boot_start(struct machine *machine, struct error *err)
+{
+	const struct vm_config *config = machine->config;
+	struct loader *l = &loader;
+	int r = open_images(config, l, err);
+
+	if (r < 0)
+		return r;
+	l->machine = machine;
+	l->started = true;
 	boot_command_line(machine, boot_has_word(config->command_line ? config->command_line : "", "acpi=off") ||
-			kernel_file_no_acpi(config->kernel_path), &line);
-	return arch_load(machine, kernel, path, initramfs, line.text, err);
+			kernel_file_no_acpi(config->kernel_path), &l->line);
+	(void)mallopt(M_ARENA_MAX, 1); /* the few bytes it asks for need no heap of its own */
+	l->threaded = pthread_create(&l->thread, NULL, load, l) == 0;
+	if (!l->threaded)
+		(void)load(l); /* its result is asked for below */
+	return 0;
+}
+
+int boot_await(struct error *err)
+{
+	struct loader *l = &loader;
+
+	if (!l->started)
+		return 0;
+	if (l->threaded)
+		(void)pthread_join(l->thread, NULL); /* our own, and joined once */
+	l->started = l->threaded = false;
+	return l->result < 0 ? error_set(err, l->err.code, "%s", l->err.message) : 0;
 }

@@ -7,8 +7,13 @@
 #include "runtime/base/strbuf.h"
 #include "vm-backend/machine.h"
 
-/* Opens machine->config's kernel and initramfs and puts them into RAM. After devices_init, which places devices. */
-int boot_load(struct machine *machine, struct error *err);
+/*
+ * Opens machine->config's kernel and initramfs and begins to put them into RAM, in a thread of its own that ends with
+ * that: reading and clearing memory take as long as making a jail. After devices_init, which places devices.
+ */
+int boot_start(struct machine *machine, struct error *err);
+/* Waits for that; then machine->entry is known. Without boot_start, and again, it does nothing. */
+int boot_await(struct error *err);
 
 /*
  * The kernel's command line: the architecture's words, the devices for a kernel without ACPI, then the caller's, which

@@ -214,15 +214,21 @@ static int kvm_child(const struct vm_config *config, pid_t parent, int sync_fd, 
 	if (r >= 0)
 		r = devices_init(machine, err);
 	if (r >= 0 && !config->restore)
-		r = boot_load(machine, err);
+		r = boot_start(machine, err);
 	if (r >= 0)
 		r = vcpus_init(machine, err);
 	if (r >= 0 && control >= 0)
 		r = prepare_saving(machine, control, err);
+	if (r >= 0 && geteuid() != 0)
+		r = boot_await(err); /* a process with threads gets no user namespace */
 	if (r >= 0) {
 		(void)close(machine->kvm_fd); /* makes VMs; this one is made */
 		r = jail_enter(parent, max_file_bytes(machine), config->n_shares ? &shares : NULL, err);
 	}
+	if (r >= 0)
+		r = boot_await(err);
+	if (r >= 0 && !config->restore)
+		r = arch_vcpu_enter(machine, machine->vcpus[0].fd, err);
 	if (r >= 0)
 		r = devices_start(machine, shares.root_fd, shares.proc_fd, err);
 	if (r >= 0)

@@ -113,7 +113,8 @@ static void test_tables(void)
 	t = at(MP_TABLE_GPA);
 	ok(!memcmp(t, "_MP_", 4) && sum(t, 16) == 0, "its pointer is whole");
 	len = t[16 + 4] | (uint32_t)t[16 + 5] << 8;
-	ok(!memcmp(t + 16, "PCMP", 4) && sum(t + 16, len) == 0 && len == 44 + 3 * 20 + 8 + 8 + 17 * 8, "it is, too");
+	ok(!memcmp(t + 16, "PCMP", 4) && sum(t + 16, len) == 0 && len == 44 + 3 * 20 + 8 + 8 + 5 * 8,
+			"it is, too, with the lines of timer, serial port and the one device of ISA");
 	hardware.vcpus = VM_MAX_VCPUS;
 	ok(mptable_write(&machine.memory, &hardware) == 0 && acpi_write(&machine.memory, &hardware, &rsdp) == 0,
 			"tables of the largest machine fit");
@@ -133,13 +134,13 @@ static void test_kernels(void)
 	struct {
 		Elf64_Ehdr elf;
 		Elf64_Phdr load, note;
-		uint32_t words[8];
+		uint32_t words[11];
 	} vmlinux = {
 		.elf = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64 }, .e_machine = EM_X86_64, .e_entry = 0x1000000,
 			.e_phoff = sizeof(Elf64_Ehdr), .e_phnum = 2, .e_phentsize = sizeof(Elf64_Phdr) },
 		.load = { .p_type = PT_LOAD, .p_paddr = 0x1000000, .p_filesz = 64, .p_memsz = 4096 },
 		.note = { .p_type = PT_NOTE, .p_filesz = 20 },
-		.words = { 4, 4, 18, 0x006e6558, 0x1000040 },
+		.words = { 4, 4, 18, 0x006e6558, 0x1000040, 6, 0, 0x101, 0x756e694c, 'x' },
 	};
 	const struct boot_params *params = at(BOOT_PARAMS_GPA);
 	int initramfs = file_with("initramfs", 9), fd;
@@ -159,6 +160,12 @@ static void test_kernels(void)
 	vmlinux.note.p_align = 4;
 	fd = file_with(&vmlinux, sizeof vmlinux);
 	ok(arch_kernel_pvh(fd) && !arch_kernel_pvh(initramfs), "aligned they are, and what is no ELF file is not");
+	close(fd);
+	vmlinux.note.p_filesz = 40;
+	fd = file_with(&vmlinux, sizeof vmlinux);
+	ok(arch_load(&machine, fd, "K", initramfs, "", &err) == 0 && !machine.entry.protected_mode &&
+			machine.entry.rip == 0x1000000 && arch_kernel_pvh(fd),
+			"Linux is entered in 64-bit mode all the same");
 	close(fd);
 	vmlinux.words[2] = 17;
 	fd = file_with(&vmlinux, sizeof vmlinux);

@@ -62,8 +62,10 @@ int arch_load(struct machine *machine, int kernel_fd, const char *kernel_path, i
  */
 bool arch_kernel_pvh(int fd);
 
-/* Gives a vCPU its identity and, if it is the first, its registers at the kernel's entry. */
+/* Gives a vCPU its identity. */
 int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct error *err);
+/* Gives the first vCPU its registers at the kernel's entry, which arch_load found, and writes what they point to. */
+int arch_vcpu_enter(const struct machine *machine, int fd, struct error *err);
 
 /* Serves an exit that only this architecture has. False: none of its. */
 bool arch_vcpu_exit(struct machine *machine, struct kvm_run *run);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An uncompressed kernel, ELF vmlinux: its segments go to their physical addresses. It is entered by PVH, if it has
- * that note (Xen's PHYS32_ENTRY, xen/include/public/elfnote.h), else at the ELF entry in 64-bit mode.
+ * An uncompressed kernel, ELF vmlinux: its segments go to their physical addresses. Linux, which a note tells, is
+ * entered at the ELF entry in 64-bit mode: by PVH it would first look for Xen, 256 exits for CPUID, and map itself once
+ * more. Any other kernel is entered by PVH if it has that note (Xen's PHYS32_ENTRY, xen/include/public/elfnote.h).
  */
 #include <elf.h>
 #include <errno.h>
@@ -41,8 +42,13 @@ int image_read(int fd, const char *path, uint64_t offset, uint64_t bytes, const 
 	return 0;
 }
 
-/* Finds the PVH entry among the notes; 0: none. */
-static uint32_t find_pvh(const uint8_t *notes, size_t len)
+/* What the notes of a kernel tell. */
+struct notes {
+	uint32_t pvh;   /* its entry by PVH; 0: none */
+	bool is_linux;  /* one is named so: each of its builds has such a note */
+};
+
+static void read_notes(const uint8_t *notes, size_t len, struct notes *told)
 {
 	while (len >= sizeof(Elf64_Nhdr)) {
 		Elf64_Nhdr note;
@@ -54,30 +60,28 @@ static uint32_t find_pvh(const uint8_t *notes, size_t len)
 		name = ((size_t)note.n_namesz + 3) & ~(size_t)3;
 		desc = ((size_t)note.n_descsz + 3) & ~(size_t)3;
 		if (name > len || desc > len - name)
-			return 0;
+			return;
+		if (note.n_namesz == sizeof "Linux" && !memcmp(notes, "Linux", sizeof "Linux"))
+			told->is_linux = true;
 		if (note.n_type == XEN_PHYS32_ENTRY && note.n_namesz == 4 && !memcmp(notes, "Xen", 4) &&
-				note.n_descsz >= sizeof(uint32_t)) {
-			uint32_t entry;
-
-			memcpy(&entry, notes + name, sizeof entry);
-			return entry;
-		}
+				note.n_descsz >= sizeof(uint32_t) && !told->pvh)
+			memcpy(&told->pvh, notes + name, sizeof told->pvh);
 		notes += name + desc;
 		len -= name + desc;
 	}
-	return 0;
 }
 
-static uint32_t segment_pvh(int fd, const Elf64_Phdr *segment)
+static void segment_notes(int fd, const Elf64_Phdr *segment, struct notes *told)
 {
 	_cleanup_free_ uint8_t *notes = NULL;
 	ssize_t n;
 
-	if (segment->p_filesz > MAX_NOTES || segment->p_offset > INT64_MAX)
-		return 0;
+	if (segment->p_type != PT_NOTE || segment->p_filesz > MAX_NOTES || segment->p_offset > INT64_MAX)
+		return;
 	notes = xcalloc(1, segment->p_filesz + 1);
 	n = pread(fd, notes, segment->p_filesz, (off_t)segment->p_offset);
-	return n > 0 ? find_pvh(notes, (size_t)n) : 0;
+	if (n > 0)
+		read_notes(notes, (size_t)n, told);
 }
 
 static int load_segment(int fd, const char *path, const struct vm_memory *memory, const Elf64_Phdr *segment,
@@ -117,38 +121,39 @@ bool arch_kernel_pvh(int fd)
 {
 	Elf64_Ehdr elf;
 	Elf64_Phdr segments[MAX_SEGMENTS];
+	struct notes told = { 0 };
 
 	if (read_headers(fd, "", &elf, segments, NULL) != 1)
 		return false;
 	for (unsigned i = 0; i < elf.e_phnum; i++)
-		if (segments[i].p_type == PT_NOTE && segments[i].p_align == NOTE_ALIGN && segment_pvh(fd, &segments[i]))
-			return true;
-	return false;
+		if (segments[i].p_align == NOTE_ALIGN)
+			segment_notes(fd, &segments[i], &told);
+	return told.pvh;
 }
 
 int elf_load(int fd, const char *path, const struct vm_memory *memory, struct kernel_image *image, struct error *err)
 {
 	Elf64_Ehdr elf;
 	Elf64_Phdr segments[MAX_SEGMENTS];
+	struct notes told = { 0 };
 	int found = read_headers(fd, path, &elf, segments, err);
 
 	if (found != 1)
 		return found;
 	*image = (struct kernel_image){ .entry = elf.e_entry, .initramfs_max = ARCH_HOLE_START - 1 };
 	for (unsigned i = 0; i < elf.e_phnum; i++) {
-		uint32_t pvh = segments[i].p_type == PT_NOTE ? segment_pvh(fd, &segments[i]) : 0;
 		int r;
 
-		if (pvh) {
-			image->pvh = true;
-			image->entry = pvh;
-		}
+		segment_notes(fd, &segments[i], &told);
 		if (segments[i].p_type != PT_LOAD || segments[i].p_memsz == 0)
 			continue;
 		r = load_segment(fd, path, memory, &segments[i], image, err);
 		if (r < 0)
 			return r;
 	}
+	image->pvh = told.pvh && !told.is_linux;
+	if (image->pvh)
+		image->entry = told.pvh;
 	if (image->entry < HIGH_MEMORY_GPA || image->entry >= image->end)
 		return error_set(err, EINVAL, "not a kernel: %s: its entry %#llx is outside of it", path,
 				(unsigned long long)image->entry);

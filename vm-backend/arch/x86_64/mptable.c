@@ -71,6 +71,17 @@ static uint8_t *put(uint8_t *at, struct mp_header *header, const void *entry, si
 	return at + bytes;
 }
 
+/* A line that stands in the table costs the guest an interrupt's set-up, with or without a device at it. */
+static bool is_used(const struct hardware *hardware, unsigned irq)
+{
+	if (irq == 0)
+		return true; /* the timer */
+	for (size_t i = 0; i < hardware->n_windows; i++)
+		if (hardware->windows[i].gsi == irq)
+			return true;
+	return hardware->serial && irq == SERIAL_GSI;
+}
+
 int mptable_write(const struct vm_memory *memory, const struct hardware *hardware)
 {
 	const uint8_t ioapic_id = (uint8_t)hardware->vcpus;
@@ -105,7 +116,7 @@ int mptable_write(const struct vm_memory *memory, const struct hardware *hardwar
 		struct mp_interrupt line = { MP_INTERRUPT, KIND_INT, 0, 0, (uint8_t)irq, ioapic_id,
 			(uint8_t)(irq == 0 ? TIMER_PIN : irq) };
 
-		if (irq != TIMER_PIN) /* the cascade of the two PICs, which no device raises */
+		if (is_used(hardware, irq))
 			at = put(at, header, &line, sizeof line);
 	}
 	struct mp_interrupt extint = { MP_LOCAL_INTERRUPT, KIND_EXTINT, 0, 0, 0, 0, 0 };

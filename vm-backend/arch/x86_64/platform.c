@@ -109,7 +109,7 @@ static void write_boot_structures(const struct vm_memory *memory)
 		tables[1024 + i] = i << 21 | PAGE_HUGE;
 }
 
-static int set_entry_registers(const struct machine *machine, int fd, struct error *err)
+int arch_vcpu_enter(const struct machine *machine, int fd, struct error *err)
 {
 	const struct arch_entry *entry = &machine->entry;
 	struct kvm_regs regs = { .rflags = 2, .rip = entry->rip, .rsi = entry->rsi, .rbx = entry->rbx };
@@ -182,12 +182,9 @@ int arch_vcpu_init(struct machine *machine, unsigned index, int vcpu_fd, struct 
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &table->head) < 0)
 		return error_sys(err, "kvm: KVM_SET_CPUID2");
 	r = set_msrs(vcpu_fd, err);
-	if (r < 0)
-		return r;
-	if (index > 0 || machine->config->restore)
-		return 0; /* waits for INIT and SIPI, which set the rest; or for what was saved */
-	r = set_entry_registers(machine, vcpu_fd, err);
-	return r < 0 ? r : set_local_apic(vcpu_fd, err);
+	if (r < 0 || index > 0 || machine->config->restore)
+		return r; /* the others wait for INIT and SIPI, which set the rest; or for what was saved */
+	return set_local_apic(vcpu_fd, err);
 }
 
 bool arch_vcpu_exit(struct machine *machine, struct kvm_run *run)
