@@ -466,7 +466,7 @@ static int handle(struct agent_host *h, const struct agent_frame *frame, struct 
 		return error_set(err, EPROTO, "agent channel: frame of kind %u for session %u, which does not run",
 				frame->kind, frame->session);
 	/* An ERROR of session 0 may come before anything else: a guest that cannot be a guest. */
-	if (frame->session == 0 && !h->started && frame->kind != AGENT_ERROR)
+	if (frame->session == 0 && (!h->started || (!h->ready && !h->renewals)) && frame->kind != AGENT_ERROR)
 		return error_set(err, EPROTO, "agent channel: frame of kind %u out of turn", frame->kind);
 	r = handlers[frame->kind].session(h, s, frame, err);
 	if (r == 0 && s->over && s->abandoned)

@@ -520,7 +520,7 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 
 	if (r == 0)
 		r = choose_start(plan, in, &c, err);
-	if (r == 0)
+	if (r == 0 && in->detached)
 		r = make_cgroup(plan, in, &c, err);
 	if (r == 0)
 		r = open_channels(in, &c, err);
@@ -532,6 +532,8 @@ static int vm_create(const struct plan *plan, struct instance *in, const int std
 		r = open_changes(plan, in, err);
 	if (r == 0)
 		r = fork_monitor(plan, in, &c, err);
+	if (r == 0 && !in->detached) /* the machine is put into it once it is made: making both takes its time */
+		r = make_cgroup(plan, in, &c, err);
 	if (r == 0 && plan->vm.engine != ENGINE_AUTO)
 		r = choose_engine(plan, in, &c, err);
 	if (r == 0)

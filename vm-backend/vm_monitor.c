@@ -193,9 +193,11 @@ static void on_agent(struct monitor *m, const struct pollfd *fds)
 	}
 }
 
+/* A machine that boots gets the plan at once: it waits in the channel for the guest, which so need not wait for it. */
 static void start_if_ready(struct monitor *m)
 {
 	const struct agent_session *workload = &m->agent.workload;
+	bool boots = !m->start->restore.state_bytes;
 	struct error err = { 0 };
 	int r = 0;
 
@@ -204,7 +206,7 @@ static void start_if_ready(struct monitor *m)
 	if (m->agent.ready && !m->agent.started && m->start->prepared && agent_host_adopt(&m->agent, m->start->plan)) {
 		(void)backend_event_milestone(m->start->event_fd, "isolated"); /* as above */
 		on_isolated(m);
-	} else if (m->agent.ready && !m->agent.started) {
+	} else if ((m->agent.ready || boots) && !m->agent.started) {
 		r = agent_host_start(&m->agent, m->start->plan, m->start->detached ? AGENT_DETACHED : 0, &err);
 	}
 	if (r == 0 && m->go && !m->finished && workload->isolated && !workload->running)
@@ -360,7 +362,7 @@ static const char *stage_of(const struct monitor *m)
 	const struct agent_session *workload = &m->agent.workload;
 
 	return workload->over ? "over" : workload->running ? "running" : workload->isolated ? "isolated"
-			: m->agent.started ? "setting-up" : m->agent.ready ? "ready" : "booting";
+			: !m->agent.ready ? "booting" : m->agent.started ? "setting-up" : "ready";
 }
 
 static int check_guest(void *owner, struct error *err)
@@ -569,6 +571,7 @@ void vm_monitor_run(const struct vm_monitor_start *start)
 		(void)close(m.ready_fd); /* the answer is out */
 		m.ready_fd = -1;
 	}
+	start_if_ready(&m);
 	loop(&m);
 	if (m.log.fd >= 0)
 		vm_log_read(&m.log);
