@@ -51,6 +51,32 @@ static int devices_plug(struct machine *machine, struct virtio_device *device, c
 	return 0;
 }
 
+/*
+ * Only a disk that is written has a pool: what is read of an image comes from the host's cache, and threads that nobody
+ * needs would make each start longer.
+ */
+static unsigned count_workers(const struct vm_disk *disk)
+{
+	for (size_t i = 0; i < VM_RATES; i++)
+		if (disk->rates[i])
+			return 0;
+	return disk->read_only ? 0 : VIRTIO_BLOCK_POOL - 1;
+}
+
+static int make_disk_loops(const struct vm_disk *disk, struct virtio_block *block, struct disk_server *server,
+		struct error *err)
+{
+	int r = io_loop_init(&server->loop, err);
+
+	server->block = block;
+	server->n_workers = count_workers(disk);
+	if (r >= 0)
+		r = virtio_block_attach(block, &server->loop, server->n_workers, err);
+	for (unsigned i = 0; i < server->n_workers && r >= 0; i++)
+		r = virtio_block_attach_worker(block, &server->workers[i].worker, err);
+	return r;
+}
+
 static int make_disks(struct machine *machine, struct error *err)
 {
 	struct devices *devices = &machine->devices;
@@ -71,9 +97,7 @@ static int make_disks(struct machine *machine, struct error *err)
 			(void)close(disk->copy_fd); /* the block device has one of its own */
 		devices->n_disks++;
 		virtio_block_limit(block, disk->rates);
-		r = io_loop_init(&devices->disk_servers[i].loop, err);
-		if (r >= 0)
-			r = virtio_device_attach(&block->device, &devices->disk_servers[i].loop, err);
+		r = make_disk_loops(disk, block, &devices->disk_servers[i], err);
 		if (r >= 0)
 			r = devices_plug(machine, &block->device, name, err);
 		if (r < 0)
@@ -198,8 +222,10 @@ int devices_start(struct machine *machine, int root_fd, int proc_fd, struct erro
 		const char name[] = { 'v', 'd', (char)('a' + i), '\0' };
 		int r;
 
-		disk->block = &machine->devices.disks[i];
 		r = thread_start(&disk->thread, JAIL_DISK, name, serve_disk, disk, err);
+		for (unsigned k = 0; k < disk->n_workers && r >= 0; k++)
+			r = thread_start(&disk->workers[k].thread, JAIL_DISK, name, serve_loop,
+					&disk->workers[k].worker.loop, err);
 		if (r < 0)
 			return r;
 	}

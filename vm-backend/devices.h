@@ -24,6 +24,11 @@ struct devices {
 		struct virtio_block *block;
 		struct io_loop loop;
 		struct thread thread;
+		unsigned n_workers;     /* of a pool, beside thread */
+		struct {
+			struct virtio_block_worker worker;
+			struct thread thread;
+		} workers[VIRTIO_BLOCK_POOL - 1];
 	} disk_servers[VM_MAX_DISKS];
 	size_t n_disks;
 	struct virtio_console console;

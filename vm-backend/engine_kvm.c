@@ -9,7 +9,7 @@
  * error whose code is 0 once the jail is closed, so that whatever goes wrong before the guest's first instruction is
  * the error of spawn. What goes wrong later is told to event_fd.
  *
- *   threads      main: console, agent channel, entropy, the end     one per vCPU     one per disk     one for shares
+ *   threads      main: console, agent channel, entropy, the end   one per vCPU   one or four per disk   one for shares
  *
  * The end: a vCPU thread that sees the guest reset or power off calls machine_stop, which kicks the main thread. That
  * passes on what the guest has sent to the agent's channel and is still in the queue, and leaves with exit_group, which
@@ -106,7 +106,7 @@ static int machine_init(struct machine *machine, struct error *err)
 	if (r < 0)
 		return r;
 	machine->stop = (struct io_source){ .fd = -1, .ready = stop_ready, .owner = machine };
-	r = io_source_event(&machine->stop, &machine->loop, err);
+	r = io_source_event(&machine->stop, &machine->loop, 0, err);
 	if (r < 0)
 		return r;
 	r = arch_vm_init(machine, err);

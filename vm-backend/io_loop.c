@@ -44,7 +44,7 @@ void io_loop_turn(struct io_loop *loop, int timeout_ms)
 	}
 }
 
-int io_source_event(struct io_source *source, struct io_loop *loop, struct error *err)
+int io_source_event(struct io_source *source, struct io_loop *loop, uint32_t flags, struct error *err)
 {
 	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r;
@@ -52,7 +52,7 @@ int io_source_event(struct io_source *source, struct io_loop *loop, struct error
 	if (fd < 0)
 		return error_sys(err, "eventfd");
 	source->fd = fd;
-	r = io_loop_add(loop, source, EPOLLIN, err);
+	r = io_loop_add(loop, source, EPOLLIN | flags, err);
 	if (r < 0) {
 		source->fd = -1;
 		return r;

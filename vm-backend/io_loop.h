@@ -29,8 +29,8 @@ int io_loop_add(struct io_loop *loop, struct io_source *source, uint32_t events,
 /* Waits up to timeout_ms (-1: for ever) and serves what is ready once. */
 void io_loop_turn(struct io_loop *loop, int timeout_ms);
 
-/* An eventfd as a source of loop. */
-int io_source_event(struct io_source *source, struct io_loop *loop, struct error *err);
+/* An eventfd as a source of loop. flags: 0, or EPOLLEXCLUSIVE if several loops listen and one is to be woken. */
+int io_source_event(struct io_source *source, struct io_loop *loop, uint32_t flags, struct error *err);
 /* Makes such a source ready. From any thread. */
 void io_source_kick(const struct io_source *source);
 

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-block: each request is one preadv or pwritev between the file and the guest's own pages, without a copy of
- * ours. A thread per disk serves them in order, so a disk's requests never wait for the console, nor another disk.
+ * ours. A disk has threads of its own, so its requests never wait for the console, nor another disk: one, or a pool
+ * of VIRTIO_BLOCK_POOL, which take requests from the one queue and answer them in whatever order they are done. The
+ * lock is held while a request is taken and while it is answered, not between: then it counts as under way, and who
+ * resets or saves the device waits until none is (settle). A flush need only cover what was answered before it came.
+ *
+ * Each thread of a pool listens to the queue's notifications; the kernel wakes one that has nothing to do
+ * (EPOLLEXCLUSIVE). Notifications stay on while there are requests, or nobody would be woken for the next, and a thread
+ * that has taken one of several wakes another.
  *
  * A request is a 16-byte header (out), data (out or in) and one status byte (the last of in). The header is copied
  * before it is looked at. Sectors are checked against the size taken at start, with no sum that wraps. The data itself
@@ -14,6 +21,7 @@
 #include <linux/virtio_ids.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -193,30 +201,123 @@ void virtio_block_resume(struct virtio_block *block)
 	}
 }
 
-static int64_t block_handle(struct virtio_device *device, struct virtq_chain *chain)
+/* Does what the request asks and writes its status. Returns the bytes written. */
+static uint32_t block_answer(struct virtio_block *block, struct virtq_chain *chain,
+		const struct virtio_blk_outhdr *header)
 {
-	struct virtio_blk_outhdr header;
-	uint8_t status;
+	uint8_t status = (uint8_t)block_request(block, chain, header);
 
-	if (iov_read(chain->iov, chain->n_out, 0, &header, sizeof header) != sizeof header || chain->in_bytes == 0)
-		return -EPROTO; /* there is not even a place for an answer */
-	block_count_late(block_of(device));
-	block_charge(block_of(device), header.type == VIRTIO_BLK_T_IN, header.type == VIRTIO_BLK_T_IN ?
-			chain->in_bytes : header.type == VIRTIO_BLK_T_OUT ? chain->out_bytes : 0);
-	status = (uint8_t)block_request(block_of(device), chain, &header);
 	(void)iov_write(chain->iov + chain->n_out, chain->n_in, chain->in_bytes - 1, &status, 1);
-	if (header.type != VIRTIO_BLK_T_IN && header.type != VIRTIO_BLK_T_GET_ID)
+	if (header->type != VIRTIO_BLK_T_IN && header->type != VIRTIO_BLK_T_GET_ID)
 		return 1;
-	return chain->in_bytes < UINT32_MAX ? (int64_t)chain->in_bytes : UINT32_MAX;
+	return chain->in_bytes < UINT32_MAX ? (uint32_t)chain->in_bytes : UINT32_MAX;
+}
+
+/* Takes a request: 1; 0: there is none, or it has to wait; -EPROTO: the guest broke a rule. With the lock. */
+static int block_take(struct virtio_block *block, struct virtq_chain *chain, struct virtio_blk_outhdr *ret_header)
+{
+	struct virtio_device *device = &block->device;
+	struct virtq *q = &device->queues[0];
+	int r;
+
+	if (block->settling || !virtio_queue_live(device, 0) || (device->hold && device->hold(device)))
+		return 0;
+	r = virtq_pop(q, device->memory, chain);
+	if (r <= 0)
+		return r;
+	if (iov_read(chain->iov, chain->n_out, 0, ret_header, sizeof *ret_header) != sizeof *ret_header ||
+			chain->in_bytes == 0)
+		return -EPROTO; /* there is not even a place for an answer */
+	block_count_late(block);
+	block_charge(block, ret_header->type == VIRTIO_BLK_T_IN, ret_header->type == VIRTIO_BLK_T_IN ?
+			chain->in_bytes : ret_header->type == VIRTIO_BLK_T_OUT ? chain->out_bytes : 0);
+	if (block->n_workers && virtq_resume_notify(q))
+		io_source_kick(&block->more);
+	return 1;
 }
 
 static void block_serve(struct virtio_device *device, unsigned queue)
 {
-	virtio_serve_all(device, queue, block_handle);
+	struct virtio_block *block = block_of(device);
+	struct virtq *q = &device->queues[queue];
+	struct virtio_blk_outhdr header;
+	struct virtq_chain chain;
+	int r;
+
+	do {
+		if (!block->n_workers)
+			virtq_pause_notify(q);
+		while ((r = block_take(block, &chain, &header)) > 0) {
+			uint32_t written;
+
+			block->under_way++;
+			pthread_mutex_unlock(&device->lock);
+			written = block_answer(block, &chain, &header);
+			pthread_mutex_lock(&device->lock);
+			virtq_push(q, chain.head, written);
+			virtio_device_signal(device, queue);
+			if (--block->under_way == 0)
+				pthread_cond_broadcast(&block->settled);
+		}
+		if (r < 0)
+			virtio_device_break(device);
+	} while (r == 0 && !block->settling && !block->held_until_ns && virtq_resume_notify(q));
+}
+
+/* Nothing is taken meanwhile; what waits is looked at again afterwards. */
+static void block_settle(struct virtio_device *device)
+{
+	struct virtio_block *block = block_of(device);
+
+	if (!block->under_way)
+		return;
+	block->settling++;
+	while (block->under_way)
+		pthread_cond_wait(&block->settled, &device->lock);
+	block->settling--;
+	io_source_kick(&block->device.kicks[0]);
 }
 
 static const struct virtio_ops block_ops = { .name = "virtio-block", .id = VIRTIO_ID_BLOCK, .serve = block_serve,
-	.stateless = true };
+	.settle = block_settle, .stateless = true };
+
+/* As device.h's own, but what it counts was counted by the first thread. */
+static void block_woken(struct io_source *source, uint32_t events)
+{
+	struct virtio_device *device = source->owner;
+
+	pthread_mutex_lock(&device->lock);
+	if (virtio_queue_live(device, 0))
+		block_serve(device, 0);
+	pthread_mutex_unlock(&device->lock);
+}
+
+int virtio_block_attach(struct virtio_block *block, struct io_loop *loop, unsigned workers, struct error *err)
+{
+	struct virtio_device *device = &block->device;
+	int r;
+
+	if (!workers)
+		return virtio_device_attach(device, loop, err);
+	device->kick_events = EPOLLEXCLUSIVE;
+	r = virtio_device_attach(device, loop, err);
+	block->more = (struct io_source){ .fd = -1, .ready = block_woken, .owner = device };
+	if (r == 0)
+		r = io_source_event(&block->more, loop, EPOLLEXCLUSIVE, err);
+	block->n_workers = r == 0 ? workers : 0;
+	return r;
+}
+
+int virtio_block_attach_worker(struct virtio_block *block, struct virtio_block_worker *worker, struct error *err)
+{
+	int r = io_loop_init(&worker->loop, err);
+
+	worker->kick = (struct io_source){ .fd = block->device.kicks[0].fd, .ready = block_woken,
+		.owner = &block->device };
+	if (r == 0)
+		r = io_loop_add(&worker->loop, &worker->kick, EPOLLIN | EPOLLEXCLUSIVE, err);
+	return r == 0 ? io_loop_add(&worker->loop, &block->more, EPOLLIN | EPOLLEXCLUSIVE, err) : r;
+}
 
 static int block_size(int fd, const char *path, uint64_t *ret, struct error *err)
 {
@@ -276,6 +377,8 @@ int virtio_block_init(struct virtio_block *block, const struct vm_memory *memory
 							1 << VIRTIO_BLK_F_WRITE_ZEROES),
 	};
 	virtio_device_init(&block->device, memory);
+	pthread_cond_init(&block->settled, NULL);
+	block->n_workers = 0;
 	block->fd = steal_fd(&fd);
 	return 0;
 }

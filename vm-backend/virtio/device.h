@@ -28,6 +28,8 @@ struct virtio_ops {
 	uint32_t id;                    /* virtio 1.2, section 5 */
 	/* The guest kicked queue, or it may have something anew. Called with the lock, only while the driver runs. */
 	void (*serve)(struct virtio_device *device, unsigned queue);
+	/* Before a reset or being saved: waits until nothing is under way. With the lock. NULL: nothing ever is. */
+	void (*settle)(struct virtio_device *device);
 	/* Back to the state before the driver: drop what is under way. With the lock. NULL: nothing to drop. */
 	void (*reset)(struct virtio_device *device);
 	/*
@@ -54,6 +56,7 @@ struct virtio_device {
 	unsigned fast_queues;           /* bit per queue worth an ioeventfd; each costs some start-up time */
 	struct irq_line irq;
 	struct io_source kicks[VIRTIO_MAX_QUEUES];
+	uint32_t kick_events;           /* for virtio_device_attach: epoll's flags beside EPOLLIN */
 
 	pthread_mutex_t lock;
 	struct virtq queues[VIRTIO_MAX_QUEUES];

@@ -132,7 +132,7 @@ void virtio_device_init(struct virtio_device *device, const struct vm_memory *me
 int virtio_device_attach(struct virtio_device *device, struct io_loop *loop, struct error *err)
 {
 	for (unsigned i = 0; i < device->n_queues; i++) {
-		int r = io_source_event(&device->kicks[i], loop, err);
+		int r = io_source_event(&device->kicks[i], loop, device->kick_events, err);
 
 		if (r < 0)
 			return r;
@@ -142,6 +142,8 @@ int virtio_device_attach(struct virtio_device *device, struct io_loop *loop, str
 
 static void reset(struct virtio_device *device)
 {
+	if (device->ops->settle)
+		device->ops->settle(device);
 	for (unsigned i = 0; i < device->n_queues; i++)
 		virtq_reset(&device->queues[i]);
 	device->driver_features = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Saving and restoring virtio devices. A device is saved between requests: with its lock held nothing is under way, and
+ * Saving and restoring virtio devices. A device is saved between requests: with its lock held, and settled if others
+ * than the lock's holder may be at work (virtio_ops.settle), nothing is under way, and
  * what the guest has queued meanwhile lies in its own memory, to be served by whoever goes on.
  *
  * An interrupt that was raised just before may not have reached the controller's saved state: it is raised again,
@@ -25,6 +26,8 @@ static uint32_t config_crc(const struct virtio_device *device)
 
 int virtio_state_save(struct virtio_device *device, struct virtio_state *ret, struct error *err)
 {
+	if (device->ops->settle)
+		device->ops->settle(device);
 	*ret = (struct virtio_state){
 		.id = device->ops->id,
 		.n_queues = device->n_queues,
