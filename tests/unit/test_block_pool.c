@@ -100,6 +100,17 @@ static void await_used(uint16_t n)
 		sched_yield();
 }
 
+/* A number of the device's, with its lock. */
+static unsigned look(const unsigned *at)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&block.device.lock);
+	n = *at;
+	pthread_mutex_unlock(&block.device.lock);
+	return n;
+}
+
 static void test_many(void)
 {
 	unsigned wrong = 0;
@@ -115,7 +126,7 @@ static void test_many(void)
 		for (unsigned n = 0; n < AT_ONCE; n++)
 			wrong += slot(n)[100] != VIRTIO_BLK_S_OK || slot(n)[PAGE] != (round + n) % SECTORS + 1;
 	}
-	ok(wrong == 0 && block.under_way == 0, "%d requests, %d at once, each answered with its own data",
+	ok(wrong == 0 && !look(&block.under_way), "%d requests, %d at once, each answered with its own data",
 			ROUNDS * AT_ONCE, AT_ONCE);
 }
 
@@ -157,16 +168,6 @@ static void forget_page(void)
 		abort();
 }
 
-static unsigned waiting(void)
-{
-	unsigned n;
-
-	pthread_mutex_lock(&block.device.lock);
-	n = block.settling;
-	pthread_mutex_unlock(&block.device.lock);
-	return n;
-}
-
 static void *save(void *state)
 {
 	pthread_mutex_lock(&block.device.lock);
@@ -190,7 +191,7 @@ static void with_one_under_way(int fd, void *(*work)(void *), void *arg)
 	await_fault(fd);
 	if (pthread_create(&id, NULL, work, arg))
 		abort();
-	while (!waiting())
+	while (!look(&block.settling))
 		sched_yield();
 	fill_page(fd);
 	pthread_join(id, NULL);
@@ -231,7 +232,7 @@ static void test_held_up(int fd)
 	offer(0, 1, SLOW_GPA);
 	ring_bell();
 	with_one_under_way(fd, reset, NULL);
-	ok(used() == (uint16_t)(before + 1) && slot(0)[100] == VIRTIO_BLK_S_OK && !block.under_way,
+	ok(used() == (uint16_t)(before + 1) && slot(0)[100] == VIRTIO_BLK_S_OK && !look(&block.under_way),
 			"a reset waits for it: nothing is written to the guest's memory after it");
 }
 

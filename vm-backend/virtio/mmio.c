@@ -108,9 +108,10 @@ void virtio_serve_all(struct virtio_device *device, unsigned queue,
 static void kicked(struct io_source *source, uint32_t events)
 {
 	struct virtio_device *device = source->owner;
-	struct queue_counters *counters = device->queues[source->index].counters;
+	struct queue_counters *counters;
 
 	pthread_mutex_lock(&device->lock);
+	counters = device->queues[source->index].counters;
 	if (counters)
 		counter_add(&counters->notifications, 1);
 	if (virtio_queue_live(device, source->index))
