@@ -8,6 +8,7 @@ import pathlib
 import socket
 import struct
 import subprocess
+import tempfile
 
 HELLO, SHUTDOWN = 1, 13
 
@@ -52,6 +53,41 @@ def command(files, fd, words, accel, cpu, memory="256M"):
         "-device", "virtserialport,chardev=agent,name=org.bivalve.agent",
         "-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
         "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0", "-serial", "null"]
+
+
+def newc(entries):
+    """An initramfs: (name, mode, bytes) of each file, folder and the like."""
+    out = b""
+    for number, (name, mode, data) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):
+        head = "070701" + "".join(f"{value:08x}" for value in (
+            number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0))
+        out += head.encode() + name.encode() + b"\0"
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return out
+
+
+def plain_initramfs(path):
+    """Compiles bench/plain_init.c and writes an initramfs with nothing but it."""
+    here = pathlib.Path(__file__).resolve().parent
+    with tempfile.TemporaryDirectory(prefix="bivalve-bench.") as folder:
+        subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-static", "-s", "-o", f"{folder}/init",
+                        str(here / "plain_init.c")], check=True)
+        init = pathlib.Path(folder, "init").read_bytes()
+    pathlib.Path(path).write_bytes(newc([("dev", 0o40755, b""), ("root", 0o40755, b""), ("init", 0o100755, init)]))
+    return str(path)
+
+
+def plain_command(files, words, accel, cpu, memory="256M"):
+    """QEMU's arguments for a machine put together by hand: a kernel, an initramfs, the image's disk, and no more."""
+    acpi = "off" if files["lean"] else "on"
+    return [
+        "qemu-system-x86_64", "-M", f"microvm,acpi={acpi},pit=on,pic=on,rtc=on,x-option-roms=off", "-nodefaults",
+        "-no-user-config", "-no-reboot", "-display", "none", "-global", "virtio-mmio.force-legacy=false",
+        "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", memory, "-kernel", files["kernel"], "-initrd",
+        files["plain"], "-append", words,
+        "-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
+        "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0", "-serial", "stdio"]
 
 
 def await_hello(channel):
