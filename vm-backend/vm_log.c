@@ -63,40 +63,76 @@ int vm_log_save(const struct vm_log *log, int dir_fd)
 	return log->len ? file_write_atomic(dir_fd, "kernel.log", log->text + skip, log->len - skip, 0600, NULL) : 0;
 }
 
-/* Where the last TAIL_LINES lines of the text begin, empty ones and line ends at the very end not counted. */
-static const char *find_tail(const struct vm_log *log, const char **ret_end)
+/* Adds text to the line, its own lines joined by " | ", as far as there is room. */
+static size_t join(char *ret, size_t n, size_t size, const char *start, const char *end)
 {
-	const char *end = log->text + log->len, *start;
+	if (n && n + 4 < size)
+		n = (size_t)(stpcpy(ret + n, " | ") - ret);
+	for (; start < end && n + 4 < size; start++) {
+		if (*start == '\n')
+			n = (size_t)(stpcpy(ret + n, " | ") - ret);
+		else if (*start != '\r' && *start != '\0')
+			ret[n++] = *start;
+	}
+	ret[n] = '\0';
+	return n;
+}
+
+/*
+ * A kernel that found an error in itself prints some forty lines, and registers last. These say what and where; the
+ * first of them counts, what follows may be its consequence.
+ */
+static const char *const telling[] = { "BUG: ", "Oops: ", "general protection fault", "kernel BUG at ", "RIP: ",
+	"Code: ", "Out of memory: ", "Kernel panic" };
+
+static bool is_telling(const char *line, const char *end)
+{
+	for (size_t i = 0; i < ARRAY_LEN(telling); i++)
+		if (memmem(line, (size_t)(end - line), telling[i], strlen(telling[i])))
+			return true;
+	return false;
+}
+
+static bool join_telling(const struct vm_log *log, const char *end, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (const char *line = log->text, *next; line < end; line = next + 1) {
+		next = memchr(line, '\n', (size_t)(end - line));
+		if (!next)
+			next = end;
+		if (is_telling(line, next))
+			n = join(ret, n, size, line, next);
+	}
+	return n > 0;
+}
+
+/* Where the last TAIL_LINES lines before the end begin. */
+static const char *find_tail(const struct vm_log *log, const char *end)
+{
+	const char *start;
 	int lines = 0;
 
-	while (end > log->text && strchr("\r\n ", end[-1]))
-		end--;
 	for (start = end; start > log->text; start--)
 		if (start[-1] == '\n' && ++lines == TAIL_LINES)
 			break;
-	*ret_end = end;
 	return start;
 }
 
 void vm_log_tail(const struct vm_log *log, char *ret, size_t size)
 {
-	const char *end, *start;
-	size_t n = 0;
+	const char *end = log->text + log->len, *start;
 
 	*ret = '\0';
-	if (log->len == 0)
+	while (end > log->text && strchr("\r\n ", end[-1]))
+		end--;
+	if (end == log->text)
 		return;
-	start = find_tail(log, &end);
-	if ((size_t)(end - start) > size / 2) /* the end says more than the beginning; " | " may triple what is kept */
-		start = end - size / 2;
-	for (; start < end && n + 4 < size; start++) {
-		if (*start == '\n') {
-			memcpy(ret + n, " | ", 3);
-			n += 3;
-		} else if (*start != '\r' && *start != '\0') {
-			ret[n++] = *start;
-		}
+	if (!join_telling(log, end, ret, size)) {
+		start = find_tail(log, end);
+		if ((size_t)(end - start) > size / 2) /* the end says more; " | " may triple what is kept */
+			start = end - size / 2;
+		(void)join(ret, 0, size, start, end);
 	}
-	ret[n] = '\0';
 	agent_text_clean(ret);
 }

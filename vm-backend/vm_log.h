@@ -23,7 +23,10 @@ void vm_log_release(struct vm_log *log);
 void vm_log_read(struct vm_log *log);
 /* Writes kernel.log in the folder, unless nothing was said. Best effort: 0 or -errno. */
 int vm_log_save(const struct vm_log *log, int dir_fd);
-/* The last lines as one printable line, joined by " | ", in at most size bytes. Empty if nothing was said. */
+/*
+ * What was said last, as one printable line in at most size bytes, lines joined by " | ": those in which a kernel says
+ * what broke and where, if there are such, else the last six. Empty if nothing was said.
+ */
 void vm_log_tail(const struct vm_log *log, char *ret, size_t size);
 
 #endif
