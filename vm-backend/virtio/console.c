@@ -37,7 +37,7 @@ enum queue { LOG_IN, LOG_OUT, CONTROL_IN, CONTROL_OUT, AGENT_IN, AGENT_OUT, N_QU
 enum control { TELL_ADD = 1, TELL_CONSOLE = 2, TELL_NAME = 4, TELL_OPEN = 8, TELL_CLOSED = 16, TELL_ALL = 31 };
 
 enum {
-	QUEUE_SIZE = 256,
+	QUEUE_SIZE = 32,                /* Linux posts a page for each of an input queue, told one by one, at boot */
 	MAX_BATCH = 16,                 /* receive buffers filled by one recvmsg; Linux posts a page each */
 	TURN_BYTES = 4 << 20,           /* then other sources get their turn */
 	REQUEST_COST = TURN_BYTES / 1024, /* an empty request counts too, or a guest that offers ever more has no end */
