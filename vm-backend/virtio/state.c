@@ -20,6 +20,8 @@ _Static_assert(sizeof(struct virtio_state) == 56 + VIRTIO_MAX_QUEUES * 40 + VIRT
 
 static uint32_t config_crc(const struct virtio_device *device)
 {
+	if (!device->config) /* a device without registers of its own */
+		return crc32c(0, "", 0);
 	return crc32c(0, (const uint8_t *)device->config + device->config_own_bytes,
 			device->config_bytes - device->config_own_bytes);
 }
