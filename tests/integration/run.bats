@@ -29,6 +29,22 @@ load lib/oci
 	no_trace "$id"
 }
 
+# A container takes the annotation for somebody else's.
+@test "the smallest machine, 32 MiB with a kernel made for it, runs what the rest runs; a smaller one is refused" {
+	local id=r4-$N b=$BATS_FILE_TMPDIR/b least=32
+	[ "$("$BIVALVE" kernel list --json | jq '.[0].no_acpi')" = true ] || least=64
+	sh_bundle "$b" 'echo ran' ".annotations = { \"org.bivalve.vm.memory\": \"${least}m\" }"
+	[ "$(oci run -b "$b" "$id")" = ran ]
+	[ "$SHELL_UNDER_TEST" = vm ] || return 0
+	sh_bundle "$b" 'echo ran' ".annotations = { \"org.bivalve.vm.memory\": \"$((least - 2))m\" }"
+	if [ $least = 32 ]; then
+		fails "expected a size such as 512m, 32m to 1t: 30m" oci run -b "$b" "$id"
+	else
+		fails "vm.memory_bytes: 62 MiB: a guest with kernel" oci run -b "$b" "$id"
+	fi
+	no_trace "$id"
+}
+
 @test "other verbs work on one in the foreground; a signal to it reaches the workload" {
 	local id=r3-$N b=$BATS_FILE_TMPDIR/b pid code=0
 	sh_bundle "$b" 'trap "echo got; exit 42" TERM; echo ready; while :; do sleep 1000 & wait $!; done'
