@@ -407,20 +407,17 @@ static void begin(struct watch *w, const char *run_dir)
 	(void)pid_start_time(getpid(), &w->in.supervisor_start); /* /proc not mounted: the lock still tells */
 }
 
-/* What a bundle asks for once it runs, and what other verbs need; the workload runs meanwhile. */
-static int after_start(struct watch *w, struct error *err)
+/* What a bundle asks for once it runs; the workload runs meanwhile. */
+static void after_start(struct watch *w)
 {
 	_cleanup_free_ char *state = NULL;
 	struct error hook = { 0 };
-	int r;
 
-	r = instance_save_plan(&w->in, w->plan, err); /* says too that it runs: instance_load() */
-	if (r < 0 || !w->plan->bundle || w->plan->hooks.n_poststart == 0)
-		return r;
+	if (!w->plan->bundle || w->plan->hooks.n_poststart == 0)
+		return;
 	state = instance_oci_state(&w->in, INSTANCE_RUNNING, false);
 	if (hooks_run(w->plan, HOOK_POSTSTART, state, &hook) < 0)
 		log_line(LOG_LEVEL_WARNING, "%s: %s", w->in.id, hook.message);
-	return 0;
 }
 
 static int open_capture(struct watch *w, int workload[2], struct error *err)
@@ -459,10 +456,14 @@ static int create_and_start(struct watch *w, struct error *err)
 		return r;
 	report_mark(w->report, "created", 0);
 	r = create_pid_file(w->io->pid_file, w->in.pid, err);
+	if (r == 0) /* says too that it runs (instance_load()): who reads its first word may name it in another verb */
+		r = instance_save_plan(&w->in, w->plan, err);
 	if (r == 0)
 		r = w->backend->start(&w->in, err);
 	w->in.status = INSTANCE_RUNNING;
-	return r < 0 ? r : after_start(w, err);
+	if (r == 0)
+		after_start(w);
+	return r;
 }
 
 static const char *signal_name(int signo, char *buf, size_t size)
