@@ -348,6 +348,9 @@ static char *full_data(const struct making *k, const struct mount_step *s)
 
 	if (s->index == SIZE_MAX && mount_is_type(s->mount, "devpts") && devnodes_have_tty_group(plan))
 		return xasprintf("%s%sgid=5", data, comma);
+	if (plan->root.tmpfs_bytes && mount_is_type(s->mount, "tmpfs") && !s->options.remount &&
+			!strstr(data, "size=") && !strstr(data, "nr_blocks="))
+		return xasprintf("%s%ssize=%ju", data, comma, (uintmax_t)plan->root.tmpfs_bytes);
 	if (plan->mount_label && !mount_is_type(s->mount, "proc") && !mount_is_type(s->mount, "sysfs"))
 		return xasprintf("%s%scontext=\"%s\"", data, comma, plan->mount_label);
 	return NULL;

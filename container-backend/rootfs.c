@@ -175,7 +175,8 @@ static int mount_disk(struct rootfs *r, int *ret_fd, struct error *err)
 static int mount_scratch(struct rootfs *r, const struct plan *plan, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fs = r->disk >= 0 ? -1 : mountfd_fs_open("tmpfs"), fd = -1;
-	int s = fs < 0 ? fs : set_number(fs, "size", plan->root.upper_bytes);
+	int s = fs < 0 ? fs : set_number(fs, "size", plan->root.upper_bytes ? plan->root.upper_bytes
+			: plan->root.tmpfs_bytes);
 
 	if (r->disk >= 0)
 		return mount_disk(r, ret_fd, err);

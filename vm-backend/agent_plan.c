@@ -14,6 +14,8 @@ static struct plan plan_for_guest(const struct plan *plan)
 	guest.root.lowers = NULL;
 	guest.root.scratch = plan->root.scratch ? (char *)(uintptr_t)vm_scratch_device(plan) : NULL;
 	guest.root.disk = NULL;
+	if (plan->resources.memory_bytes && plan->resources.memory_bytes != UINT64_MAX)
+		guest.root.tmpfs_bytes = plan->vm.memory_bytes; /* half of it may be less than the limit, which binds */
 	guest.vm = (struct plan_vm){ 0 };
 	guest.policy = guest.policy_digest = NULL;
 	guest.bundle = NULL;

@@ -165,6 +165,7 @@ static const struct field root_fields[] = {
 	{ ROW(plan_root, lowers, FIELD_STRINGS) },
 	{ ROW(plan_root, disk, FIELD_STRING) },
 	{ ROW(plan_root, upper_bytes, FIELD_UINT) },
+	{ ROW(plan_root, tmpfs_bytes, FIELD_UINT) },
 	{ ROW(plan_root, upper_inodes, FIELD_UINT) },
 	{ ROW(plan_root, upper_disk, FIELD_BOOL) },
 	{ ROW(plan_root, scratch, FIELD_STRING) },

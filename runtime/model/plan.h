@@ -120,7 +120,8 @@ struct plan_root {
 	size_t n_links;
 	char **lowers;           /* directories of this host (or guest), lowest layer first */
 	char *disk;              /* the EROFS disk with the same content, for the VM; NULL for the container */
-	uint64_t upper_bytes;    /* room for the writes; 0: half the memory, as tmpfs does */
+	uint64_t upper_bytes;    /* room for the writes; 0: as for any tmpfs */
+	uint64_t tmpfs_bytes;    /* of each tmpfs that was given no size; 0: half the memory, as Linux does */
 	uint64_t upper_inodes;   /* files and folders among them; 0: as tmpfs does */
 	bool upper_disk;         /* a disk of its own takes the writes where that can be, rather than a tmpfs */
 	/* that disk while it is empty (images/scratch.h), of which each run has a copy; NULL: a tmpfs */
