@@ -7,14 +7,24 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "container-backend/preload.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/path.h"
 
+/* Newer than the headers of older C libraries: Linux 5.14. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum { MAX_MAPS_BYTES = 64 * 1024, MAX_WRITTEN_BYTES = 128 * 1024 }; /* the latter of each mapping */
 enum { MAX_BYTES = 16 << 20, MAX_FILE_BYTES = 4 << 20, MAX_NAMES = 4096, CHUNK = 64 * 1024 };
 
 /* In this order, until the limit. */
@@ -96,4 +106,36 @@ void preload_root(void)
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		look_into(&p, open(folders[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folders[i].libraries, 0);
 	free(p.chunk);
+}
+
+/* One line of /proc/self/maps. */
+static void preload_mapping(const char *line)
+{
+	unsigned long start, end;
+	char access[5];
+	bool written;
+
+	if (sscanf(line, "%lx-%lx %4s", &start, &end, access) != 3 || access[0] != 'r' || access[3] != 'p' ||
+			strstr(line, "[v")) /* the kernel's own */
+		return;
+	written = access[1] == 'w';
+	if (written && end - start > MAX_WRITTEN_BYTES) {
+		if (strstr(line, "[stack]")) /* its end is what is in use */
+			start = end - MAX_WRITTEN_BYTES;
+		else
+			end = start + MAX_WRITTEN_BYTES;
+	}
+	/* EINVAL on kernels that lack it, EFAULT behind the end of a file */
+	(void)madvise((void *)start, end - start, written ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+void preload_self(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *rest, *line;
+
+	if (file_read_at(AT_FDCWD, "/proc/self/maps", MAX_MAPS_BYTES, &text, NULL, NULL) < 0)
+		return;
+	for (rest = text; (line = strsep(&rest, "\n"));)
+		preload_mapping(line);
 }

@@ -8,5 +8,10 @@
  * Nothing depends on it: what cannot be read is passed over.
  */
 void preload_root(void);
+/*
+ * Makes the calling process's memory its own, page by page: what it shares with its parent since fork(2) would be
+ * copied when it is written to, and what was never touched be looked for then. Depends on /proc, and nothing on it.
+ */
+void preload_self(void);
 
 #endif

@@ -97,14 +97,30 @@ int program_exec_error(const char *path, int code, struct error *err)
 	return EXIT_NO_EXEC;
 }
 
+/* "folder/name"; an empty folder is the working one. False: too long. By hand: see backend_event_milestone(). */
+static bool join(const char *folder, size_t len, const char *name, char *buf, size_t size)
+{
+	size_t name_bytes = strlen(name) + 1;
+
+	if (len == 0) {
+		folder = ".";
+		len = 1;
+	}
+	if (len >= size || name_bytes >= size - len)
+		return false;
+	memcpy(buf, folder, len);
+	buf[len] = '/';
+	memcpy(buf + len + 1, name, name_bytes);
+	return true;
+}
+
 static int find_in_path(const char *name, const char *path, char *buf, size_t size, struct error *err)
 {
 	int denied = 0, r;
 
-	for (const char *at = path; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
-		int len = (int)strcspn(at, ":");
-
-		if ((size_t)snprintf(buf, size, "%.*s%s%s", len, at, len ? "/" : "./", name) >= size)
+	for (const char *at = path, *end; at; at = *end ? end + 1 : NULL) {
+		end = strchrnul(at, ':');
+		if (!join(at, (size_t)(end - at), name, buf, size))
 			continue;
 		r = check_program(buf, 0);
 		if (r == 0)
@@ -126,8 +142,9 @@ int program_find(const char *name, char *const *env, char *buf, size_t size, str
 
 	if (!strchr(name, '/'))
 		return *name ? find_in_path(name, path_of(env), buf, size, err) : program_exec_error(name, ENOENT, err);
-	if ((size_t)snprintf(buf, size, "%s", name) >= size)
+	if (strlen(name) >= size)
 		return program_exec_error(name, ENAMETOOLONG, err);
+	memcpy(buf, name, strlen(name) + 1);
 	r = check_program(buf, 0);
 	return r < 0 ? program_exec_error(name, -r, err) : 0;
 }

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "container-backend/init.h"
+#include "container-backend/preload.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/seccomp.h"
 #include "runtime/base/alloc.h"
@@ -46,6 +47,7 @@ enum { EXIT_SETUP = 125, EXIT_SIGNALED = 128 };
 /* What the loop below calls, and nothing else: an added call needs a row and its reason. */
 static const unsigned allowed[] = {
 	SYS_rt_sigtimedwait, /* waits for the next signal */
+	SYS_waitid,          /* learns that the workload has ended */
 	SYS_wait4,           /* reaps */
 	SYS_kill,            /* passes signals on */
 	SYS_sendto,          /* tells the end */
@@ -131,22 +133,47 @@ static uint64_t microseconds(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void tell_end(int event_fd, int status)
+static void add_usage(struct backend_event *event, const struct rusage *usage)
+{
+	uint64_t rss = (uint64_t)usage->ru_maxrss * 1024;
+
+	event->cpu_user_us += microseconds(usage->ru_utime);
+	event->cpu_system_us += microseconds(usage->ru_stime);
+	event->max_rss_bytes = rss > event->max_rss_bytes ? rss : event->max_rss_bytes;
+	event->peak_memory_bytes = event->max_rss_bytes; /* where no group counts them all */
+	event->read_bytes += (uint64_t)usage->ru_inblock * 512;
+	event->write_bytes += (uint64_t)usage->ru_oublock * 512;
+	event->switches += (uint64_t)usage->ru_nvcsw;
+	event->preemptions += (uint64_t)usage->ru_nivcsw;
+}
+
+/* more: of who is not reaped yet; NULL: nobody. 0 or -errno. */
+static int tell_end(int event_fd, int status, const struct rusage *more)
 {
 	struct backend_event event = { .kind = EVENT_EXIT, .exit_status = status };
 	struct rusage usage;
 
-	if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
-		event.cpu_user_us = microseconds(usage.ru_utime);
-		event.cpu_system_us = microseconds(usage.ru_stime);
-		event.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-		event.peak_memory_bytes = event.max_rss_bytes; /* where no group counts them all */
-		event.read_bytes = (uint64_t)usage.ru_inblock * 512;
-		event.write_bytes = (uint64_t)usage.ru_oublock * 512;
-		event.switches = (uint64_t)usage.ru_nvcsw;
-		event.preemptions = (uint64_t)usage.ru_nivcsw;
-	}
-	(void)backend_event_send(event_fd, &event); /* our own status says the same to whoever waits */
+	if (getrusage(RUSAGE_CHILDREN, &usage) == 0)
+		add_usage(&event, &usage);
+	if (more)
+		add_usage(&event, more);
+	return backend_event_send(event_fd, &event);
+}
+
+/*
+ * Whether the workload has ended, without reaping it: that its /proc entries, its ids and its memory's accounts are
+ * given back takes longer than all the rest of this, and the machine is about to end.
+ */
+static bool has_ended(pid_t workload, int *ret_status, struct rusage *ret_usage)
+{
+	siginfo_t info = { 0 };
+
+	/* The C library's has no room for the usage. */
+	if (syscall(SYS_waitid, P_PID, workload, &info, WEXITED | WNOHANG | WNOWAIT, ret_usage) < 0 || !info.si_pid)
+		return false;
+	*ret_status = info.si_code == CLD_EXITED ? info.si_status << 8
+			: info.si_status | (info.si_code == CLD_DUMPED ? WCOREFLAG : 0);
+	return true;
 }
 
 /* Reaps all that has ended. True, with its status, once the workload is among them. */
@@ -164,9 +191,18 @@ static bool reap(pid_t workload, int *ret_status)
 	return ended;
 }
 
-static void loop(pid_t workload, int event_fd) __attribute__((noreturn));
-static void loop(pid_t workload, int event_fd)
+/* Whoever is told kills us, or ends the machine. */
+static void stay(const sigset_t *all) __attribute__((noreturn));
+static void stay(const sigset_t *all)
 {
+	for (;;)
+		(void)sigwaitinfo(all, NULL); /* nobody is left to pass a signal to */
+}
+
+static void loop(pid_t workload, int event_fd, bool stays) __attribute__((noreturn));
+static void loop(pid_t workload, int event_fd, bool stays)
+{
+	struct rusage usage;
 	sigset_t all;
 	int status;
 
@@ -174,12 +210,15 @@ static void loop(pid_t workload, int event_fd)
 	for (;;) {
 		int signo = sigwaitinfo(&all, NULL);
 
+		if (signo == SIGCHLD && stays && has_ended(workload, &status, &usage) &&
+				tell_end(event_fd, status, &usage) == 0)
+			stay(&all);
 		if (signo == SIGCHLD && reap(workload, &status))
 			break;
 		if (signo > 0 && signo != SIGCHLD)
 			(void)kill(workload, signo); /* ESRCH: it has ended, SIGCHLD is on its way */
 	}
-	tell_end(event_fd, status);
+	(void)tell_end(event_fd, status, NULL); /* our own status says the same to whoever waits */
 	_exit(WIFSIGNALED(status) ? EXIT_SIGNALED + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
@@ -200,11 +239,13 @@ void reaper_run(const struct workload *w)
 	}
 	if (pid < 0)
 		(void)error_sys(&err, "cannot make the workload's process");
+	if (w->request->prepared)
+		preload_self();
 	if (pid < 0 || confine(w, &err) < 0) {
 		(void)backend_event_error(event_fd, &err, EXIT_SETUP); /* the exit status says it in any case */
 		_exit(EXIT_SETUP); /* takes the workload along: the kernel ends a namespace with its PID 1 */
 	}
 	if (w->request->prepared)
 		(void)backend_event_milestone(event_fd, "prepared"); /* without it no template is made */
-	loop(pid, event_fd);
+	loop(pid, event_fd, w->request->stays);
 }

@@ -25,6 +25,11 @@ struct spawn_request {
 	 * when nothing else is left to do than what they decide. Its PID 1 and it say "prepared" then.
 	 */
 	bool prepared;
+	/*
+	 * Its PID 1, once it has told the workload's end, does not end itself but waits to be killed: it and all that
+	 * its namespaces hold ends with the machine, and nobody has to wait until they are taken down.
+	 */
+	bool stays;
 	bool die_with_parent; /* SIGKILL when the calling thread ends */
 	/* Detached: it dies with its maker until container_release(), and lives on by itself afterwards. The program is
 	 * looked up before it counts as made, since nobody will hear of a failure later. start_fd is a FIFO's, open for

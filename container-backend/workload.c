@@ -18,6 +18,7 @@
 #include "container-backend/attributes.h"
 #include "container-backend/init.h"
 #include "container-backend/notify.h"
+#include "container-backend/preload.h"
 #include "container-backend/program.h"
 #include "policies/enforce/caps.h"
 #include "policies/enforce/landlock.h"
@@ -172,20 +173,20 @@ static int confine(const struct workload *w, struct error *err)
 	return r < 0 ? r : caps_apply(&p->capabilities, err);
 }
 
-/* The plan's variables, and HOME if it is not among them. */
-static char **make_env(const struct workload *w)
+/* The plan's variables, and home if HOME is not among them. */
+static char **make_env(const struct workload *w, char *home)
 {
 	char *const *env = w->request->plan->process.env;
 	size_t n = strv_len(env);
 	char **all = xcalloc(n + 2, sizeof *all);
-	bool home = false;
+	bool given = false;
 
 	for (size_t i = 0; i < n; i++) {
 		all[i] = env[i];
-		home |= !strncmp(env[i], "HOME=", 5);
+		given |= !strncmp(env[i], "HOME=", 5);
 	}
-	if (!home)
-		all[n] = xasprintf("HOME=%s", w->user.home);
+	if (!given)
+		all[n] = home;
 	return all;
 }
 
@@ -209,6 +210,15 @@ static void fail(const struct workload *w, const struct error *err, int status)
 	_exit(status);
 }
 
+/* What the workload's first steps find is made beforehand: its folder in /proc, which static programs look into. */
+static void warm_up(void)
+{
+	char path[64];
+
+	(void)!readlink("/proc/self/exe", path, sizeof path); /* there may be no /proc */
+	preload_self();
+}
+
 /* A machine may be saved while we wait here: what is random or the time must not have been asked for before. */
 static int await_arguments(struct workload *w, struct spawn_request *own, struct plan *plan, struct error *err)
 {
@@ -217,13 +227,14 @@ static int await_arguments(struct workload *w, struct spawn_request *own, struct
 	*own = *w->request;
 	*plan = *own->plan;
 	own->plan = plan;
+	warm_up();
 	(void)backend_event_milestone(own->event_fd, "prepared"); /* without it no template is made */
 	late = late_receive(own->start_fd, err);
 	if (!late)
 		return -err->code;
 	late_apply(late, plan);
 	w->request = own;
-	return close(own->start_fd) < 0 ? error_sys(err, "arguments") : 0;
+	return 0; /* the pipe closes on exec */
 }
 
 void workload_run(const struct workload *shared)
@@ -233,23 +244,24 @@ void workload_run(const struct workload *shared)
 	struct plan late;
 	const struct plan *plan = w->request->plan;
 	const struct plan_process *p = &plan->process;
-	char **env, path[4096];
+	char **env, *home, path[4096];
 	struct error err = { 0 };
 	int status;
 
 	(void)umask(p->umask || p->umask_set ? (mode_t)p->umask : DEFAULT_UMASK); /* cannot fail */
 	if (take_stdio(w, &err) < 0 || prepare_landlock(w, &err) < 0 || become(w, &err) < 0)
 		fail(w, &err, EXIT_SETUP);
+	home = xasprintf("HOME=%s", w->user.home);
+	/* all are already */
+	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS)
+		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
 	if (w->request->prepared) {
 		if (await_arguments(w, &request, &late, &err) < 0)
 			fail(w, &err, EXIT_SETUP);
 		plan = &late;
 		p = &plan->process;
 	}
-	env = make_env(w);
-	/* all are already */
-	if (close_range((unsigned)first_own_fd(p), ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL && errno != ENOSYS)
-		fail(w, (error_sys(&err, "cannot close descriptors"), &err), EXIT_SETUP);
+	env = make_env(w, home);
 	status = program_find(p->argv[0], env, path, sizeof path, &err);
 	if (status)
 		fail(w, &err, status);

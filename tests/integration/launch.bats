@@ -219,6 +219,11 @@ is_running() {
 	nothing_left "next-$$"
 }
 
+@test "who is left behind ends with the workload, though it writes without end" {
+	launch busybox sh -c 'yes & head -c 1000 /dev/zero >&2; exit 3' > /dev/null 2>&1 && return 1
+	[ $? -eq 3 ]
+}
+
 @test "the report holds the same members in both shells" {
 	launch --report "$BATS_TEST_TMPDIR/r.json" busybox sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'
 	for key in version id backend image digest policy command status exit_code wall_us peak_memory_bytes milestones; do

@@ -33,7 +33,9 @@
 #include "vm-backend/guest/guest_agent.h"
 #include "vm-backend/guest/guest_answer.h"
 #include "vm-backend/guest/guest_boot.h"
+#include "vm-backend/guest/guest_end.h"
 #include "vm-backend/guest/guest_renew.h"
+#include "vm-backend/guest/guest_rest.h"
 #include "vm-backend/guest/guest_session.h"
 
 enum { CLOCK_SLACK_NS = 100000000, EXIT_INTERNAL = 125 };
@@ -127,6 +129,7 @@ static int finish_preparing(struct guest *g, struct guest_session *s, struct err
 	if (r < 0)
 		return r;
 	preload(s);
+	preload_self();
 	g->random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC); /* should it fail: when it is needed */
 	cgroup_cpu(&g->cgroups, g->cgroup, &s->setup);
 	return share_hostname(s, err);
@@ -156,6 +159,7 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 		return error_sys(err, "guest: cannot make the event socket");
 	}
 	request.event_fd = events[1];
+	request.stays = guest_end_may_stay(&g->plan);
 	if (s->prepare)
 		guest_prepare_network(&g->plan); /* its address is not known yet */
 	else
@@ -168,6 +172,7 @@ static int spawn_workload(struct guest *g, struct guest_session *s, struct error
 		r = container_release(&result.release_fd, err);
 	(void)close(go[0]); /* a pipe */
 	close_all(request.stdio, request.event_fd);
+	s->stays = request.stays;
 	guest_session_begin(s, &result, events[0]);
 	guest_session_want_changes(s, count_overlays(&g->plan), g->plan.changes == CHANGES_CONTENTS);
 	return r == 0 && s->prepare ? finish_preparing(g, s, err) : r;
@@ -258,6 +263,8 @@ static int on_quiesce(struct guest *g, const struct agent_frame *frame, struct e
 	if (!g->sessions[0] || g->sessions[0]->state != SESSION_RUNNING)
 		answer.code = ESRCH;
 	g->quiet = answer.code == 0;
+	if (g->quiet && g->sessions[0]->prepared) /* a template is saved only once */
+		guest_rest();
 	return agent_channel_send(&g->channel, AGENT_QUIESCED, 0, 0, &answer, sizeof answer, err);
 }
 
@@ -339,9 +346,7 @@ static int on_become(struct guest *g, const struct agent_frame *frame, struct er
 	if (plug_in(g, (const char *)frame->payload, &reason) < 0)
 		return guest_session_refuse(s, &g->channel, &reason, EXIT_INTERNAL, err);
 	(void)fd_write_full(s->start_fd, frame->payload, frame->length); /* EPIPE: as in on_go */
-	close_cleanup(&s->start_fd);
-	s->start_fd = -1;
-	return 0;
+	return 0; /* nobody waits for the pipe's end */
 }
 
 static int on_data(struct guest *g, struct guest_session *s, const struct agent_frame *frame, struct error *err)
@@ -452,6 +457,7 @@ static void on_children(struct guest *g)
 /* Ends what has ended. The workload's session stays: it says that there was one. */
 static int wind_up(struct guest *g, struct error *err)
 {
+	bool others = false;
 	int r = 0;
 
 	for (unsigned i = AGENT_SESSIONS; i-- > 0 && r == 0;) { /* the workload last: its EXIT ends the connection */
@@ -459,17 +465,23 @@ static int wind_up(struct guest *g, struct error *err)
 
 		if (!s)
 			continue;
+		if (i == 0)
+			guest_end_settle(s, &g->channel, !others);
 		r = guest_session_wind_up(s, &g->channel, i ? NULL : &g->cgroups, g->cgroup, err);
 		if (i && s->state == SESSION_OVER && !s->pid) {
 			guest_session_free(s);
 			g->sessions[i] = NULL;
 		}
+		others |= i && g->sessions[i];
 	}
 	return r;
 }
 
-static void watch(const struct guest *g, struct pollfd fds[WATCH_COUNT])
+/* Returns how many of them there is something to watch in: the kernel copies them all, each time. */
+static nfds_t watch(const struct guest *g, struct pollfd fds[WATCH_COUNT])
 {
+	nfds_t n = WATCH_SESSIONS;
+
 	fds[WATCH_PORT] = (struct pollfd){ g->channel.fd,
 		(short)(POLLIN | (agent_channel_pending(&g->channel) ? POLLOUT : 0)), 0 };
 	fds[WATCH_SIGNALS] = (struct pollfd){ g->signal_fd, POLLIN, 0 };
@@ -478,18 +490,21 @@ static void watch(const struct guest *g, struct pollfd fds[WATCH_COUNT])
 
 		for (int k = 0; k < GUEST_SESSION_WATCHES; k++)
 			at[k] = (struct pollfd){ .fd = -1 };
-		if (g->sessions[i] && !g->quiet)
-			guest_session_watch(g->sessions[i], &g->channel, at);
+		if (!g->sessions[i] || g->quiet)
+			continue;
+		guest_session_watch(g->sessions[i], &g->channel, at);
+		n = WATCH_SESSIONS + (i + 1) * GUEST_SESSION_WATCHES;
 	}
+	return n;
 }
 
 static int serve_once(struct guest *g, struct error *err)
 {
 	struct pollfd fds[WATCH_COUNT];
+	nfds_t n = watch(g, fds);
 	int r = 0;
 
-	watch(g, fds);
-	if (poll(fds, WATCH_COUNT, -1) < 0)
+	if (poll(fds, n, -1) < 0)
 		return errno == EINTR ? 0 : error_sys(err, "guest: poll");
 	/* Before frames are received: these may make a session under a number that was another's. */
 	for (unsigned i = 0; i < AGENT_SESSIONS && r == 0 && !g->quiet; i++)

@@ -24,7 +24,7 @@
 #include "runtime/model/backend.h"
 #include "vm-backend/guest/guest_session.h"
 
-enum { PIPE_BYTES = 256 * 1024, MAX_SIGNAL = 64 };
+enum { PIPE_BYTES = 256 * 1024, MAX_SIGNAL = 64, MAX_PUMPS = 8 };
 enum { WATCH_EVENTS, WATCH_INPUT, WATCH_OUTPUT, WATCH_ERRORS, WATCH_CALLS, WATCH_CHANGES };
 
 struct guest_session *guest_session_new(uint16_t number)
@@ -116,7 +116,7 @@ void guest_session_begin(struct guest_session *s, const struct spawn_result *res
 	agent_source_init(&s->output, s->number, AGENT_STDOUT, s->local[AGENT_STDOUT]);
 	agent_source_init(&s->errors, s->number, AGENT_STDERR, s->local[AGENT_STDERR]);
 	s->state = SESSION_RUNNING;
-	if (s->number == 0 && s->pid > 0)
+	if (s->number == 0 && s->pid > 0 && !s->stays)
 		hold_network(s);
 }
 
@@ -404,9 +404,10 @@ int guest_session_wind_up(struct guest_session *s, struct agent_channel *c, cons
 		return r;
 	if (s->reason.code)
 		return guest_session_refuse(s, c, &s->reason, s->reason_status, err);
-	if (s->number == 0 && s->state == SESSION_RUNNING) { /* now: what it changed may take a while to tell */
+	if (s->number == 0 && s->state == SESSION_RUNNING) {
 		r = agent_channel_send(c, AGENT_MILESTONE, 0, 0, "exit", 4, err);
-		r = r < 0 ? r : agent_channel_flush(c, err);
+		if (r == 0 && s->scratch_fd >= 0) /* now: what it changed may take a while to tell */
+			r = agent_channel_flush(c, err);
 	}
 	if (r < 0)
 		return r;
@@ -448,6 +449,27 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 	fds[WATCH_CHANGES] = (struct pollfd){ -1, POLLIN, 0 };
 	if (s->changes_fd >= 0 && agent_source_ready(&s->changes, c))
 		fds[WATCH_CHANGES].fd = s->changes_fd;
+}
+
+/* Takes what is there, but not for ever. Whether that was all there will be: nobody has it open any more. */
+static bool has_closed(struct guest_session *s, struct agent_channel *c, struct agent_source *source)
+{
+	for (int i = 0; i < MAX_PUMPS && agent_source_ready(source, c); i++) {
+		ssize_t n = agent_source_pump(source, c);
+
+		if (n == 0)
+			close_local(s, (enum agent_stream)source->stream);
+		if (n <= 0)
+			break;
+	}
+	return source->fd < 0;
+}
+
+bool guest_session_has_closed(struct guest_session *s, struct agent_channel *c)
+{
+	bool output = has_closed(s, c, &s->output), errors = has_closed(s, c, &s->errors);
+
+	return output && errors;
 }
 
 static void pump(struct guest_session *s, struct agent_channel *c, struct agent_source *source, const struct pollfd *p)

@@ -39,6 +39,7 @@ struct guest_session {
 	int start_fd;            /* a byte lets session 0 go; -1 */
 	pid_t pid;
 	bool ended, told;        /* the child was reaped; it told the workload's status before */
+	bool stays;              /* the child, once it has told that, waits to be killed: guest_end.h */
 	int wait_status, told_status;
 	struct error reason;     /* the child could not become what it should: why; code 0: it could */
 	int reason_status;
@@ -80,6 +81,8 @@ void guest_session_watch(const struct guest_session *s, const struct agent_chann
 		struct pollfd fds[GUEST_SESSION_WATCHES]);
 int guest_session_step(struct guest_session *s, struct agent_channel *c, const struct pollfd fds[GUEST_SESSION_WATCHES],
 		struct error *err);
+/* Takes up to half a MiB of its output. Whether that was all: no process has the streams open any more. */
+bool guest_session_has_closed(struct guest_session *s, struct agent_channel *c);
 /* A child was reaped that is this session's. */
 void guest_session_ended(struct guest_session *s, int status, const struct rusage *usage);
 /* After the end: what it still told, the rest of its output, then EXIT. cgroup: whose figures count; NULL: its own. */
