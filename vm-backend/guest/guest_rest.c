@@ -12,8 +12,7 @@
 
 /* A window is longer than the kernel's delay between two reports of free memory (vm-backend/kernel/patches). */
 enum { WINDOW_MS = 600, MAX_WINDOWS = 12, MAX_STAT_BYTES = 1 << 20 };
-/* Some ticks of the slowest kernel, which has a hundred a second. */
-enum { AWAKE_MS = 40, ASLEEP_MS = 60 };
+enum { SECOND_MS = 1000, AWAKE_MS = 120, ASLEEP_MS = 60 };
 /* To sleep is one switch, to wake up another. A third is forgiven: the kernel's statistics, once a second. */
 enum { OWN_SWITCHES = 4 };
 
@@ -29,21 +28,24 @@ static uint64_t switches(void)
 	return at ? strtoull(at + strlen("\nctxt "), NULL, 10) : 0;
 }
 
-static void sleep_ms(long ms)
+static void sleep_ms(uint64_t ms)
 {
-	const struct timespec time = { 0, ms * 1000000L };
+	const struct timespec time = { (time_t)(ms / SECOND_MS), (long)(ms % SECOND_MS) * 1000000 };
 
 	(void)nanosleep(&time, NULL); /* no signal has a handler here */
 }
 
 /*
- * What the kernel does every second or two, if a processor is awake anyway, has come due in the long sleep: it does
- * that in these ticks, and not again while a short workload runs. A short sleep is for what that leaves to be done.
+ * What the kernel does every second or two, if a processor is awake anyway, comes due at its clock's whole seconds. Who
+ * is awake for some ticks then has it done, and not again while a short workload runs. A short sleep is for what that
+ * leaves to be done.
  */
 static void catch_up(void)
 {
-	uint64_t end = clock_now_ns() + AWAKE_MS * UINT64_C(1000000);
+	uint64_t end;
 
+	sleep_ms(SECOND_MS - clock_now_ns() / 1000000 % SECOND_MS);
+	end = clock_now_ns() + AWAKE_MS * UINT64_C(1000000);
 	while (clock_now_ns() < end)
 		;
 	sleep_ms(ASLEEP_MS);
