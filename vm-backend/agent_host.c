@@ -534,7 +534,8 @@ static int wait_channel(struct agent_host *h, uint64_t end, struct error *err)
 	uint64_t now = clock_now_ns();
 
 	if (h->lost || h->workload.over || now >= end)
-		return error_set(err, now >= end ? ETIMEDOUT : ESRCH, "the guest does not hold still");
+		return error_set(err, now >= end ? ETIMEDOUT : ESRCH, "the guest does not hold still: %s",
+				h->lost ? "it is gone" : h->workload.over ? "its workload is over" : "it says nothing");
 	agent_host_watch(h, fds);
 	for (unsigned i = WATCH_SESSIONS; i < AGENT_HOST_WATCHES; i++)
 		fds[i] = (struct pollfd){ .fd = -1 };

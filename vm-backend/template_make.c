@@ -25,7 +25,7 @@
 #include "vm-backend/vm_log.h"
 
 #define BOOT_NS UINT64_C(120000000000) /* as the monitor's */
-#define HOLD_NS UINT64_C(30000000000)  /* for the guest to come to rest (guest/guest_rest.h) and hold still */
+#define HOLD_NS UINT64_C(120000000000) /* for the guest to come to rest (guest/guest_rest.h) and hold still */
 
 struct making {
 	struct vm_machine machine;
