@@ -32,7 +32,7 @@ load lib/oci
 # A container takes the annotation for somebody else's.
 @test "the smallest machine, 32 MiB with a kernel made for it, runs what the rest runs; a smaller one is refused" {
 	local id=r4-$N b=$BATS_FILE_TMPDIR/b least=32
-	[ "$("$BIVALVE" kernel list --json | jq '.[0].no_acpi')" = true ] || least=64
+	[ "$("$BIVALVE" kernel list --json | jq '.[0].no_acpi')" = true ] || least=80
 	sh_bundle "$b" 'echo ran' ".annotations = { \"org.bivalve.vm.memory\": \"${least}m\" }"
 	[ "$(oci run -b "$b" "$id")" = ran ]
 	[ "$SHELL_UNDER_TEST" = vm ] || return 0
@@ -40,7 +40,7 @@ load lib/oci
 	if [ $least = 32 ]; then
 		fails "expected a size such as 512m, 32m to 1t: 30m" oci run -b "$b" "$id"
 	else
-		fails "vm.memory_bytes: 62 MiB: a guest with kernel" oci run -b "$b" "$id"
+		fails "vm.memory_bytes: 78 MiB: a guest with kernel" oci run -b "$b" "$id"
 	fi
 	no_trace "$id"
 }
