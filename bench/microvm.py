@@ -40,19 +40,29 @@ def plan(bivalve, store):
     return {"name": kernel, "kernel": path, "initramfs": str(initramfs(bivalve, store, record)), "disk": out["root"]["disk"], "lean": lean}
 
 
-def command(files, fd, words, accel, cpu, memory="256M"):
-    """QEMU's arguments; fd is the guest's end of the agent's channel. The options are those of vm-backend/engine_qemu.c."""
+def machine(files, initrd, words, accel, cpu, memory):
+    """What both machines have."""
     acpi = "off" if files["lean"] else "on"
     return [
         "qemu-system-x86_64", "-M", f"microvm,acpi={acpi},pit=on,pic=on,rtc=on,x-option-roms=off", "-nodefaults",
         "-no-user-config", "-no-reboot", "-display", "none", "-global", "virtio-mmio.force-legacy=false",
         "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", memory, "-kernel", files["kernel"], "-initrd",
-        files["initramfs"], "-append", words,
+        initrd, "-append", words]
+
+
+def disk(files):
+    return ["-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
+            "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0"]
+
+
+def command(files, fd, words, accel, cpu, memory="256M"):
+    """QEMU's arguments; fd is the guest's end of the agent's channel. The options are those of vm-backend/engine_qemu.c."""
+    return [
+        *machine(files, files["initramfs"], words, accel, cpu, memory),
         "-object", "rng-builtin,id=rng", "-device", "virtio-rng-device,rng=rng",
         "-chardev", f"socket,id=agent,fd={fd}", "-device", "virtio-serial-device,max_ports=2",
         "-device", "virtserialport,chardev=agent,name=org.bivalve.agent",
-        "-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
-        "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0", "-serial", "null"]
+        *disk(files), "-serial", "null"]
 
 
 def newc(entries):
@@ -80,14 +90,7 @@ def plain_initramfs(path):
 
 def plain_command(files, words, accel, cpu, memory="256M"):
     """QEMU's arguments for a machine put together by hand: a kernel, an initramfs, the image's disk, and no more."""
-    acpi = "off" if files["lean"] else "on"
-    return [
-        "qemu-system-x86_64", "-M", f"microvm,acpi={acpi},pit=on,pic=on,rtc=on,x-option-roms=off", "-nodefaults",
-        "-no-user-config", "-no-reboot", "-display", "none", "-global", "virtio-mmio.force-legacy=false",
-        "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", memory, "-kernel", files["kernel"], "-initrd",
-        files["plain"], "-append", words,
-        "-blockdev", f"driver=raw,node-name=disk0,read-only=on,file.driver=file,file.filename={files['disk']},"
-        "file.locking=off,file.read-only=on", "-device", "virtio-blk-device,drive=disk0", "-serial", "stdio"]
+    return [*machine(files, files["plain"], words, accel, cpu, memory), *disk(files), "-serial", "stdio"]
 
 
 def await_hello(channel):

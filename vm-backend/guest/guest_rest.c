@@ -11,7 +11,7 @@
 #include "vm-backend/guest/guest_rest.h"
 
 /* A window is longer than the kernel's delay between two reports of free memory (vm-backend/kernel/patches). */
-enum { WINDOW_MS = 600, MAX_WINDOWS = 12, MAX_STAT_BYTES = 1 << 20 };
+enum { WINDOW_MS = 1200, MAX_WINDOWS = 8, MAX_STAT_BYTES = 1 << 20 };
 enum { SECOND_MS = 1000, AWAKE_MS = 120, ASLEEP_MS = 60 };
 /* To sleep is one switch, to wake up another. A third is forgiven: the kernel's statistics, once a second. */
 enum { OWN_SWITCHES = 4 };

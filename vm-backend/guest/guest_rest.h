@@ -5,7 +5,7 @@
 /*
  * Waits until nobody but the caller runs in this machine, some seconds at most. What is still to be done when a
  * template is saved, each of its copies does anew: the kernel's grace periods and the work that waits for them, free
- * memory that is to be reported to the host, half a second after it was freed and piece by piece.
+ * memory that is to be reported to the host, a second after it was freed.
  */
 void guest_rest(void);
 
